@@ -1,0 +1,44 @@
+# `make reproduce` and `make test` work on a fresh machine that has Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= results
+
+.PHONY: reproduce test test-slow lint format bench docs clean
+
+reproduce: .venv/installed
+	$(BIN)/largestep reproduce --out $(OUT)
+
+test: .venv/installed-test
+	$(BIN)/pytest
+
+test-slow: .venv/installed-test
+	$(BIN)/pytest -m slow
+
+lint: .venv/installed-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/installed-test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/installed-test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv results
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "largestep needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+# torch comes first, under its exact pin: what is installed after it then finds it in place.
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch,test]'
+	touch $@

@@ -1,0 +1,172 @@
+"""How many directions the features still span: ranks of the Jacobian, coordinates that live."""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_numpy_namespace
+from numba.extending import get_cython_function_address
+
+from largestep import checks
+
+__all__ = ["effective_rank", "jacobian_rank", "nonzero_coordinates", "singular_values"]
+
+Array = Any
+"""A NumPy array or a PyTorch tensor, on any device; results stay in its library."""
+
+
+def singular_values(matrix: Array) -> Array:
+    """Return the singular values, largest first and without vectors, of one matrix or a stack.
+
+    Parameters
+    ----------
+    matrix : (…, n, p).
+
+    Returns
+    -------
+    (…, min(n, p)) values.
+
+    Raises
+    ------
+    ValueError
+        If the input has fewer than two dimensions, is empty, or holds NaN or infinity.
+    """
+    xp = array_namespace(matrix)
+    if matrix.ndim < 2 or 0 in matrix.shape:
+        raise ValueError(
+            f"a matrix must have shape (…, n, p) with n, p > 0, got {tuple(matrix.shape)}"
+        )
+    if not bool(xp.all(xp.isfinite(matrix))):
+        raise ValueError("a matrix must be finite, got NaN or infinity")
+    if not is_numpy_namespace(xp):
+        return xp.linalg.svdvals(matrix)
+    stack = matrix.reshape(-1, *matrix.shape[-2:])
+    values = np.stack([_lapack_singular_values(one) for one in stack])
+    return values.reshape(*matrix.shape[:-2], -1)
+
+
+def jacobian_rank(jacobian: Array, relative_tolerance: float = 1e-4) -> Array:
+    """Count the singular values above a share of the largest (the paper, section 2).
+
+    Dead columns and linearly dependent ones lower it. Rounding alone gives a dead direction a
+    singular value of some 1e-16 of the largest, so a tolerance below 1e-13 partly counts noise.
+
+    Parameters
+    ----------
+    jacobian : (…, n, p) one Jacobian or a stack of them.
+    relative_tolerance : the share of the largest singular value below which one counts as zero.
+
+    Returns
+    -------
+    (…) ranks; 0 for a matrix of zeros. A Python int for a single Jacobian.
+
+    Raises
+    ------
+    ValueError
+        If the input has fewer than two dimensions, is empty, or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> jacobian_rank(np.diag([1.0, 0.5, 1e-9]))
+    2
+    """
+    tolerance = checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
+    xp, values = array_namespace(jacobian), singular_values(jacobian)
+    rank = xp.sum(values > tolerance * values[..., :1], axis=-1)
+    return int(rank) if rank.ndim == 0 else rank
+
+
+def effective_rank(jacobian: Array) -> Array:
+    """Return the exponential of the entropy of the normalised singular values.
+
+    exp(−Σ p_i log p_i) with p_i = σ_i / Σσ: a rank without a threshold (Roy & Vetterli, 2007),
+    between 1 and the rank; 0 for a matrix of zeros.
+
+    Parameters
+    ----------
+    jacobian : (…, n, p) one matrix or a stack of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(effective_rank(np.eye(3)), 6)
+    3.0
+    """
+    xp, values = array_namespace(jacobian), singular_values(jacobian)
+    total = xp.sum(values, axis=-1, keepdims=True)
+    share = values / xp.where(total > 0, total, xp.ones_like(total))
+    entropy = -xp.sum(share * xp.log(xp.where(share > 0, share, xp.ones_like(share))), axis=-1)
+    rank = xp.where(total[..., 0] > 0, xp.exp(entropy), xp.zeros_like(entropy))
+    return float(rank) if rank.ndim == 0 else rank
+
+
+def nonzero_coordinates(coefficients: Array, relative_tolerance: float = 1e-6) -> Array:
+    """Count the coordinates of a predictor larger than a share of its largest.
+
+    Parameters
+    ----------
+    coefficients : (…, d) one predictor (u ⊙ v for a diagonal network) or a stack of them.
+    relative_tolerance : the share of the largest magnitude below which a coordinate is zero.
+
+    Returns
+    -------
+    (…) counts; 0 for a predictor of zeros. A Python int for a single predictor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> nonzero_coordinates(np.array([2.0, -1.0, 1e-9]))
+    2
+    """
+    tolerance = checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
+    xp = array_namespace(coefficients)
+    size = xp.abs(coefficients)
+    if size.ndim == 0 or size.shape[-1] == 0:
+        raise ValueError(f"coefficients must not be empty, got shape {tuple(size.shape)}")
+    count = xp.sum(size > tolerance * xp.max(size, axis=-1, keepdims=True), axis=-1)
+    return int(count) if count.ndim == 0 else count
+
+
+def _lapack_singular_values(matrix: np.ndarray) -> np.ndarray:
+    """Return the singular values of a matrix, as numpy.linalg.svdvals but without the GIL.
+
+    NumPy and SciPy hold the GIL during the decomposition, so that threads would take turns at
+    what is most of the work of a simulation that records ranks.
+    """
+    rows, columns = matrix.shape
+    # LAPACK overwrites its input; a C-contiguous copy is the transpose to it, whose singular
+    # values are the same.
+    work_on = np.array(matrix, dtype=np.float64, order="C")
+    values = np.empty(min(rows, columns))
+    integers = np.empty(8 * len(values), dtype=np.intc)
+    query = np.empty(1)
+    info = ctypes.c_int()
+
+    def call(work: np.ndarray, size: int) -> None:
+        _dgesdd(
+            b"N",
+            *(ctypes.byref(ctypes.c_int(k)) for k in (columns, rows)),
+            work_on.ctypes.data,
+            ctypes.byref(ctypes.c_int(columns)),
+            values.ctypes.data,
+            None,
+            ctypes.byref(ctypes.c_int(1)),
+            None,
+            ctypes.byref(ctypes.c_int(1)),
+            work.ctypes.data,
+            ctypes.byref(ctypes.c_int(size)),
+            integers.ctypes.data,
+            ctypes.byref(info),
+        )
+        if info.value != 0:
+            raise np.linalg.LinAlgError(f"singular values did not converge (info {info.value})")
+
+    call(query, -1)
+    call(np.empty(int(query[0])), int(query[0]))
+    return values
+
+
+_dgesdd = ctypes.CFUNCTYPE(None, ctypes.c_char_p, *[ctypes.c_void_p] * 13)(
+    get_cython_function_address("scipy.linalg.cython_lapack", "dgesdd")
+)

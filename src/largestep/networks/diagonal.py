@@ -1,0 +1,89 @@
+"""The diagonal linear network h(x) = ⟨u ⊙ v, x⟩."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from largestep import checks
+from largestep.networks.base import Network, compiled
+
+__all__ = ["DiagonalLinear"]
+
+
+@compiled
+def _diagonal(theta, x, layout, workspace, gradient):  # type: ignore[no-untyped-def]
+    d = x.shape[0]
+    # Slices of their own let the compiler see that u, v and the gradient never overlap.
+    u, v = theta[:d], theta[d:]
+    gradient_u, gradient_v = gradient[:d], gradient[d:]
+    h = 0.0
+    for j in range(d):
+        xu = x[j] * u[j]
+        h += xu * v[j]
+        gradient_u[j] = x[j] * v[j]
+        gradient_v[j] = xu
+    return h
+
+
+@dataclass(frozen=True)
+class DiagonalLinear(Network):
+    """h(x) = Σ_j u_j v_j x_j with θ = (u, v): linear in x, not in its parameters (section 3.1).
+
+    Parameters
+    ----------
+    d : dimension of an input; p = 2d.
+    u0, v0 : the value at which every u_j and every v_j starts.
+
+    Notes
+    -----
+    An SGD step on one example multiplies u_j² − v_j² by exactly 1 − (η r x_j)²: gradient flow
+    conserves it, large steps destroy it, and with it the coordinates that the data don't need.
+    """
+
+    d: int
+    u0: float = 0.1
+    v0: float = 0.0
+
+    prediction_and_gradient = _diagonal
+
+    def __post_init__(self) -> None:
+        checks.integer("d", self.d, at_least=1)
+        checks.number("u0", self.u0)
+        checks.number("v0", self.v0)
+
+    @property
+    def inputs(self) -> int:
+        """The dimension of an input, d."""
+        return self.d
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters, 2d."""
+        return 2 * self.d
+
+    def initialize(self, rng: np.random.Generator) -> Float[np.ndarray, " p"]:
+        """Return (u0, …, u0, v0, …, v0); nothing is random."""
+        return np.repeat([self.u0, self.v0], self.d).astype(np.float64)
+
+    def coefficients(self, theta: Float[np.ndarray, "*k p"]) -> Float[np.ndarray, "*k d"]:
+        """Return the linear predictor u ⊙ v."""
+        return theta[..., : self.d] * theta[..., self.d :]
+
+    def predict(
+        self, theta: Float[np.ndarray, "*k p"], x: Float[np.ndarray, "n d"]
+    ) -> Float[np.ndarray, "*k n"]:
+        """Return x (u ⊙ v), for every θ of a stack."""
+        return self.coefficients(theta) @ x.T
+
+    def jacobian_core(
+        self, theta: Float[np.ndarray, " p"], x: Float[np.ndarray, "n d"]
+    ) -> Float[np.ndarray, "n b"]:
+        """Return x · diag(√(u² + v²)), half the size of [x∘v, x∘u] at the same singular values.
+
+        Columns 1e-20 times smaller than the largest are left out: they move no singular value by
+        as much as rounding does.
+        """
+        size = np.hypot(theta[: self.d], theta[self.d :])
+        alive = size > 1e-20 * size.max()
+        return x[:, alive] * size[alive]

@@ -1,0 +1,160 @@
+"""Data with a known truth: what the networks are trained on and tested against."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from largestep import checks
+
+__all__ = ["Problem", "sparse_regression"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A regression problem: training and test points, and the truth behind them if it is known.
+
+    The arrays are copied, converted to float64 and made read-only.
+
+    Parameters
+    ----------
+    x_train : (n, d) inputs.
+    y_train : (n,) targets.
+    x_test : (m, d) inputs; the training inputs when left out.
+    y_test : (m,) targets; the training targets when left out.
+    truth : what generated the targets (a predictor's coefficients, a teacher's parameters), of
+        any shape, or None.
+    description : one line that says what the problem is, kept with every result.
+
+    Raises
+    ------
+    TypeError
+        If an array is not of real numbers.
+    ValueError
+        If shapes disagree, an array is empty, or an entry is NaN or infinite (the error gives
+        the index of the first).
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    truth: np.ndarray | None = None
+    description: str = field(default="user's own arrays", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if (self.x_test is None) != (self.y_test is None):
+            raise ValueError("x_test and y_test must be given together, or both left out")
+        x_test = self.x_train if self.x_test is None else self.x_test
+        y_test = self.y_train if self.y_test is None else self.y_test
+        pairs = {"train": (self.x_train, self.y_train), "test": (x_test, y_test)}
+        for part, (x, y) in pairs.items():
+            x = checks.array(f"x_{part}", x, dimensions=2)
+            y = checks.array(f"y_{part}", y, dimensions=1)
+            if x.size == 0:
+                raise ValueError(f"x_{part} must not be empty, got shape {x.shape}")
+            if len(x) != len(y):
+                raise ValueError(
+                    f"x_{part} and y_{part} must have as many rows, got {len(x)} and {len(y)}"
+                )
+            self._freeze(f"x_{part}", x)
+            self._freeze(f"y_{part}", y)
+        if self.test_inputs.shape[1] != self.d:
+            raise ValueError(
+                f"x_test must have {self.d} columns as x_train has, "
+                f"got {self.test_inputs.shape[1]}"
+            )
+        if self.truth is not None:
+            truth = np.asarray(self.truth)
+            self._freeze("truth", checks.array("truth", truth, dimensions=truth.ndim))
+
+    def _freeze(self, name: str, value: np.ndarray) -> None:
+        value.flags.writeable = False
+        object.__setattr__(self, name, value)
+
+    @property
+    def n(self) -> int:
+        """Number of training points."""
+        return len(self.x_train)
+
+    @property
+    def d(self) -> int:
+        """Dimension of an input."""
+        return int(self.x_train.shape[1])
+
+    @property
+    def test_inputs(self) -> np.ndarray:
+        """(m, d) test inputs: never None, unlike the constructor's argument."""
+        assert self.x_test is not None
+        return self.x_test
+
+    @property
+    def test_targets(self) -> np.ndarray:
+        """(m,) test targets: never None, unlike the constructor's argument."""
+        assert self.y_test is not None
+        return self.y_test
+
+    def __repr__(self) -> str:
+        return f"Problem({self.description}; n={self.n}, d={self.d})"
+
+
+def sparse_regression(
+    n: int,
+    d: int,
+    nonzeros: int,
+    seed: int = 0,
+    *,
+    dense: bool = False,
+    test_points: int = 1000,
+    noise: float = 0.0,
+) -> Problem:
+    """Linear regression with a sparse truth and Gaussian inputs (the paper, section 3.1).
+
+    X ~ N(0, I); the truth θ* is |N(0, I)| on its first `nonzeros` coordinates and 0 elsewhere,
+    scaled to norm 1; y = Xθ* (+ noise on the training targets).
+
+    Parameters
+    ----------
+    n, d : numbers of training points and of coordinates.
+    nonzeros : coordinates in which the truth is not zero.
+    seed : fixes the data, and nothing else.
+    dense : spread the truth over all d coordinates (`nonzeros` is then ignored): the control in
+        which sparsity is of no use.
+    test_points : number of noiseless test points.
+    noise : standard deviation of the Gaussian noise on the training targets.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not a positive integer, or `nonzeros` exceeds `d`.
+    """
+    n = checks.integer("n", n, at_least=1)
+    d = checks.integer("d", d, at_least=1)
+    nonzeros = checks.integer("nonzeros", nonzeros, at_least=1)
+    test_points = checks.integer("test_points", test_points, at_least=1)
+    seed = checks.integer("seed", seed, at_least=0)
+    noise = checks.number("noise", noise, at_least=0.0)
+    if nonzeros > d:
+        raise ValueError(f"nonzeros must be at most d = {d}, got {nonzeros}")
+    support = d if dense else nonzeros
+
+    # NumPy promises to keep this generator's stream for ever: a seed's data outlives versions,
+    # and the paper's figures were made with its seed 0.
+    rng = np.random.RandomState(seed)
+    x_train = rng.standard_normal((n, d))
+    x_test = rng.standard_normal((test_points, d))
+    truth = np.abs(rng.standard_normal(d))
+    truth[support:] = 0.0
+    truth /= np.linalg.norm(truth)
+    # Drawn last, so that the noiseless problem of the same seed has the same data.
+    y_train = x_train @ truth + noise * rng.standard_normal(n)
+    return Problem(
+        x_train,
+        y_train,
+        x_test,
+        x_test @ truth,
+        truth,
+        description=(
+            f"sparse_regression(n={n}, d={d}, nonzeros={support}, seed={seed}, noise={noise:g})"
+        ),
+    )
+
