@@ -112,22 +112,22 @@ def jacobian_rank(
 ) -> Measure:
     """Rank of the Jacobian at the first `points` test inputs (by default p, or all there are).
 
-    Several tolerances share the decomposition and give the variable a dimension `tolerance`.
+    Several tolerances share the decomposition and give the variable a dimension `threshold`.
     """
     several = isinstance(relative_tolerance, tuple)
     tolerances = np.atleast_1d(relative_tolerance)
 
     def function(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
         ranks = np.empty((len(thetas), len(tolerances)))
-        for rank, core in zip(ranks, _jacobian_cores(network, problem, thetas, points), strict=True):
+        for rank, core in zip(
+            ranks, _jacobian_cores(network, problem, thetas, points), strict=True
+        ):
             values = metrics.singular_values(core)
             rank[:] = np.sum(values > tolerances[:, np.newaxis] * values[0], axis=1)
         return ranks if several else ranks[:, 0]
 
-    coords = {"tolerance": tolerances} if several else {}
-    return Measure(
-        "jacobian_rank", function, "rank of the Jacobian", tuple(coords), every, coords
-    )
+    coords = {"threshold": tolerances} if several else {}
+    return Measure("jacobian_rank", function, "rank of the Jacobian", tuple(coords), every, coords)
 
 
 def effective_rank(*, points: int | None = None, every: int = 1) -> Measure:

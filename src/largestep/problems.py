@@ -60,8 +60,7 @@ class Problem:
             self._freeze(f"y_{part}", y)
         if self.test_inputs.shape[1] != self.d:
             raise ValueError(
-                f"x_test must have {self.d} columns as x_train has, "
-                f"got {self.test_inputs.shape[1]}"
+                f"x_test must have {self.d} columns as x_train has, got {self.test_inputs.shape[1]}"
             )
         if self.truth is not None:
             truth = np.asarray(self.truth)
@@ -157,4 +156,3 @@ def sparse_regression(
             f"sparse_regression(n={n}, d={d}, nonzeros={support}, seed={seed}, noise={noise:g})"
         ),
     )
-

@@ -11,6 +11,7 @@ from largestep.networks import Network
 
 __all__ = ["Advance", "Dynamics", "Stretch", "Trajectory"]
 
+
 @dataclass(frozen=True)
 class Stretch:
     """The steps that a trajectory takes next, and where on them to remember its parameters.

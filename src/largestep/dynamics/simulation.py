@@ -77,7 +77,8 @@ def simulate(
     Dataset with dimensions (schedule, seed, step) and, beside the measures,
     `step_size` of the last step taken (at step 0: of the first), and
     `diverged_at`, the number of steps completed before the divergence, NaN without one.
-    Measures are NaN from the divergence on. Attributes hold the configuration as JSON.
+    Measures are NaN from the divergence on, and from the first recorded step at which any
+    training residual lies beyond `residual_bound`. Attributes hold the configuration as JSON.
 
     Raises
     ------
@@ -109,10 +110,13 @@ def simulate(
         thetas, step_sizes, completed = _follow(
             trajectory, dynamics, theta, labelled[label], steps, recorded, stop
         )
+        # An example that wasn't visited may be beyond the bound before one that was.
+        beyond = np.abs(network.predict(thetas, x) - y).max(axis=-1, initial=0.0)
+        usable = int(np.argmin(np.append(beyond <= residual_bound, False)))
         return {
             "step_size": step_sizes,
             "diverged_at": np.array(np.nan if completed == steps else completed),
-            **_measure(chosen, network, problem, thetas, recorded, completed),
+            **_measure(chosen, network, problem, thetas[:usable], len(recorded)),
         }
 
     jobs = [(label, number) for label in labelled for number in range(len(seeds))]
@@ -220,15 +224,14 @@ def _measure(
     network: Network,
     problem: Problem,
     thetas: np.ndarray,
-    recorded: np.ndarray,
-    completed: int,
+    records: int,
 ) -> dict[str, np.ndarray]:
     result = {}
     for measure in chosen:
-        taken = np.unique(np.r_[0 : len(recorded) : measure.every, len(recorded) - 1])
+        taken = np.unique(np.r_[0 : records : measure.every, records - 1])
         taken = taken[taken < len(thetas)]
         values = np.asarray(measure.function(network, problem, thetas[taken]), dtype=np.float64)
-        full = np.full((len(recorded), *values.shape[1:]), np.nan)
+        full = np.full((records, *values.shape[1:]), np.nan)
         full[taken] = values
         result[measure.name] = full
     return result

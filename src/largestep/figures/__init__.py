@@ -1,0 +1,1 @@
+"""Drawings of datasets; nothing is computed here beyond medians and quartiles."""

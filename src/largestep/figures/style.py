@@ -1,0 +1,60 @@
+"""One look for every figure."""
+
+from collections.abc import Iterable
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+__all__ = ["colours", "figure", "label_panels", "legend_above"]
+
+_SETTINGS = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "largestep",
+    "figure.constrained_layout.use": True,
+}
+
+
+def figure(rows: int, columns: int, *, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """Return a figure and its axes, row by row."""
+    with mpl.rc_context(_SETTINGS):
+        drawing = Figure(figsize=size)
+        axes = drawing.subplots(rows, columns, squeeze=False)
+    return drawing, list(axes.ravel())
+
+
+def colours(labels: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each schedule: blue for the first, the small step; then ever darker red.
+
+    The longer the large-step phase, the darker, as in the paper.
+    """
+    small, *large = labels
+    reds = mpl.colormaps["YlOrRd"]
+    shades = {
+        label: mpl.colors.to_hex(reds(0.45 + 0.5 * i / max(len(large) - 1, 1)))
+        for i, label in enumerate(large)
+    }
+    return {small: "#3b6fb6", **shades}
+
+
+def label_panels(axes: Iterable[Axes]) -> None:
+    """Give every panel its letter."""
+    for letter, ax in zip("abcdefghijklmnop", axes, strict=False):
+        ax.set_title(letter, loc="left", fontweight="bold", fontsize=10)
+
+
+def legend_above(drawing: Figure, ax: Axes, title: str = "step size η:") -> None:
+    """Put the legend of one panel above the whole figure, in one row."""
+    handles, labels = ax.get_legend_handles_labels()
+    empty = Line2D([], [], linestyle="none")
+    drawing.legend(
+        [empty, *handles], [title, *labels], loc="outside upper center", ncols=len(labels) + 1
+    )

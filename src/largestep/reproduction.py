@@ -1,0 +1,124 @@
+"""Reproduce experiments: compute or take up results, check claims, draw, write the page."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from largestep import experiments, runs
+from largestep.experiments import Budget, Experiment
+from largestep.report import Section, write_page
+from largestep.runs import Results
+
+__all__ = ["report", "reproduce"]
+
+
+def reproduce(
+    names: Iterable[str], out: Path, budget: Budget, *, only_figures: bool = False
+) -> Path:
+    """Reproduce experiments into a folder and return the path of the page.
+
+    Results of the same configuration, computed by the same code, are taken up; damaged ones are
+    computed anew, with a line that says so.
+
+    Parameters
+    ----------
+    names : of experiments.
+    out : folder; every experiment gets a folder of its own in it.
+    budget : seeds, threads and so on.
+    only_figures : draw whatever results are stored and compute nothing.
+
+    Raises
+    ------
+    OSError
+        If the folder can't be written to.
+    ValueError
+        If an experiment is unknown, or `only_figures` finds no results.
+    """
+    chosen = [experiments.get(name) for name in names]
+    runs.prepare_folder(out)
+    for experiment in chosen:
+        folder = runs.prepare_folder(out / experiment.name)
+        results, config = (
+            runs.load(folder / "results.nc")
+            if only_figures
+            else _computed(experiment, folder, budget)
+        )
+        _show(experiment, folder, results, config)
+    return report(out)
+
+
+def report(out: Path) -> Path:
+    """Write the page of all the experiments that a folder holds, and return its path.
+
+    Raises
+    ------
+    OSError
+        If there is nothing to report.
+    """
+    sections = [
+        section for name in experiments.NAMES if (section := _section(name, out / name)) is not None
+    ]
+    if not sections:
+        raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
+    names = " ".join(section.experiment.name for section in sections)
+    seeds = max(len(section.config["seeds"]) for section in sections)
+    quick = " --quick" if any(section.config["quick"] for section in sections) else ""
+    page = out / "report.html"
+    write_page(page, sections, f"largestep reproduce {names} --seeds {seeds}{quick}")
+    return page
+
+
+def _computed(
+    experiment: Experiment, folder: Path, budget: Budget
+) -> tuple[Results, dict[str, Any]]:
+    config = runs.configuration(experiment.name, experiment.source, budget.seeds, budget.quick)
+    stored = folder / "results.nc"
+    if stored.exists():
+        try:
+            results, stored_config = runs.load(stored)
+        except (OSError, ValueError) as error:
+            print(f"{error}; computing it again", file=sys.stderr)
+        else:
+            if stored_config == config:
+                return results, config
+    results = experiment.compute(budget)
+    runs.save(stored, results, config)
+    return results, config
+
+
+def _show(experiment: Experiment, folder: Path, results: Results, config: dict[str, Any]) -> None:
+    claims = [claim.check(results) for claim in experiment.claims]
+    figures = experiment.draw(results)
+    for name, figure in figures.items():
+        _write_figure(folder / name, figure)
+    if experiment.animate is not None:
+        animate = experiment.animate
+        runs.atomically(folder / "animation.gif", lambda path: animate(results, path))
+    runs.write_json(folder / "claims.json", claims)
+    runs.write_json(folder / "config.json", config)
+
+
+def _write_figure(stem: Path, figure: Figure) -> None:
+    for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
+        runs.atomically(
+            stem.with_suffix(suffix),
+            lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
+        )
+
+
+def _section(name: str, folder: Path) -> Section | None:
+    if not (folder / "claims.json").is_file():
+        return None
+    experiment = experiments.get(name)
+    pictures = [p.name for p in sorted(folder.glob("*.svg"), key=lambda p: p.name != "figure.svg")]
+    pictures += [p.name for p in folder.glob("*.gif")]
+    return Section(
+        experiment,
+        folder,
+        pictures,
+        claims=runs.read_json(folder / "claims.json"),
+        config=runs.read_json(folder / "config.json"),
+    )
