@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from largestep import checks, metrics
-from largestep.networks import DiagonalLinear, Network
+from largestep.networks import DiagonalLinear, Network, ReLU
 from largestep.problems import Problem
 
 __all__ = [
     "Measure",
     "effective_rank",
+    "feature_sparsity",
     "jacobian_rank",
     "named",
     "nonzero_coordinates",
@@ -68,6 +69,7 @@ def named(measures: Iterable[str | Measure]) -> list[Measure]:
             jacobian_rank,
             effective_rank,
             nonzero_coordinates,
+            feature_sparsity,
             parameters,
             predictions,
         )
@@ -155,8 +157,32 @@ def nonzero_coordinates(relative_tolerance: float = 1e-6) -> Measure:
     )
 
 
+def feature_sparsity(
+    correlation_threshold: float = 0.99, *, layer: int = -1, every: int = 1
+) -> Measure:
+    """Feature sparsity coefficient of a hidden layer at the training inputs; for ReLU networks.
+
+    Features are normalised per input, as the paper does for small networks. Layers before the
+    last have their number in the variable's name: `feature_sparsity_1`, …
+    """
+
+    def function(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
+        if not isinstance(network, ReLU):
+            raise TypeError(f"feature_sparsity is for ReLU networks, got {network!r}")
+        stack = network.features(thetas, problem.x_train)[layer]
+        return np.array(
+            [
+                metrics.feature_sparsity(features, correlation_threshold, normalize=True).distinct
+                for features in stack
+            ]
+        )
+
+    name = "feature_sparsity" if layer == -1 else f"feature_sparsity_{layer + 1}"
+    return Measure(name, function, "feature sparsity coefficient", every=every)
+
+
 def parameters(*, every: int = 1) -> Measure:
-    """The parameters θ themselves."""
+    """Record the parameters θ themselves."""
 
     def function(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
         return thetas
@@ -165,7 +191,7 @@ def parameters(*, every: int = 1) -> Measure:
 
 
 def predictions(*, every: int = 1) -> Measure:
-    """The predictions h_θ at the test inputs."""
+    """Record the predictions h_θ at the test inputs."""
 
     def function(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
         return network.predict(thetas, problem.test_inputs)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from largestep import checks
+from largestep.networks import Network
 
-__all__ = ["Problem", "sparse_regression"]
+__all__ = ["Problem", "from_teacher", "one_dimensional_regression", "sparse_regression"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,4 +156,63 @@ def sparse_regression(
         description=(
             f"sparse_regression(n={n}, d={d}, nonzeros={support}, seed={seed}, noise={noise:g})"
         ),
+    )
+
+
+def one_dimensional_regression(test_points: int = 300) -> Problem:
+    """Twelve points on a line, to be fitted by a two-layer ReLU network (section 4.1).
+
+    The "test" inputs are `test_points` uniform points of [min x, max x], without known values
+    between the points: their targets are the linear interpolation, for want of a truth.
+    """
+    test_points = checks.integer("test_points", test_points, at_least=2)
+    x = (np.arange(12) - 5.5) / 4 + 0.07
+    y = np.array([-2, 1.5, 0, 0, 2, 1, 0, -1, 0, 1, 2, -1]) + 0.345
+    between = np.linspace(x[0], x[-1], test_points)
+    return Problem(
+        x[:, np.newaxis],
+        y,
+        between[:, np.newaxis],
+        np.interp(between, x, y),
+        description="one_dimensional_regression()",
+    )
+
+
+def from_teacher(
+    teacher: Network,
+    theta: np.ndarray,
+    n: int,
+    seed: int = 0,
+    *,
+    on_sphere: bool = False,
+    test_points: int = 1000,
+) -> Problem:
+    """Targets given by a teacher network at Gaussian inputs (section 4.1).
+
+    Parameters
+    ----------
+    teacher : the network whose predictions are the targets.
+    theta : (p,) its parameters, kept as the problem's `truth`.
+    n : number of training points.
+    seed : fixes the inputs.
+    on_sphere : scale the inputs to norm 1.
+    test_points : number of test points, drawn as the training points are.
+    """
+    n = checks.integer("n", n, at_least=1)
+    test_points = checks.integer("test_points", test_points, at_least=1)
+    truth = checks.array("theta", theta, dimensions=1)
+    if len(truth) != teacher.parameters:
+        raise ValueError(f"theta must have {teacher.parameters} entries, got {len(truth)}")
+    rng = np.random.RandomState(checks.integer("seed", seed, at_least=0))
+    x = rng.standard_normal((n + test_points, teacher.inputs))
+    if on_sphere:
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+    y = teacher.predict(truth, x)
+    return Problem(
+        x[:n],
+        y[:n],
+        x[n:],
+        y[n:],
+        truth,
+        description=f"from_teacher({teacher!r}, n={n}, seed={seed}, on_sphere={on_sphere})",
     )

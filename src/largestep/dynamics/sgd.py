@@ -20,9 +20,12 @@ class SGD(Dynamics):
     """
 
     batch_size: int = 1
+    cap: float | None = None
 
     def __post_init__(self) -> None:
         checks.integer("batch_size", self.batch_size, at_least=1)
+        if self.cap is not None:
+            checks.number("cap", self.cap, above=0.0)
 
     def batch(self, n: int) -> int:
         """Return the batch size."""
@@ -33,6 +36,6 @@ class SGD(Dynamics):
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
             order = trajectory.order(len(stretch), self.batch_size)
-            return trajectory.descend(theta, stretch, order)
+            return trajectory.descend(theta, stretch, order, cap=self.cap)
 
         return advance

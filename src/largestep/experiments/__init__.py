@@ -7,7 +7,14 @@ from largestep.experiments.claims import Claim
 
 __all__ = ["NAMES", "Budget", "Claim", "Experiment", "get"]
 
-NAMES = ("diagonal", "diagonal-gd")
+NAMES = (
+    "diagonal",
+    "diagonal-dense",
+    "diagonal-gd",
+    "regression-1d",
+    "teacher-student",
+    "three-layer",
+)
 """Every experiment, in the order of the page."""
 
 

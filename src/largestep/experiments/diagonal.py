@@ -20,7 +20,7 @@ from largestep.experiments.common import (
 )
 from largestep.figures.diagonal import draw_measures
 from largestep.runs import Results
-from largestep.schedules import constant, decay
+from largestep.schedules import Schedule, constant, decay
 
 SMALL = "0.25"
 LARGE = ("0.282, /4.8 at 10%", "0.282, /3.4 at 30%", "0.282, /1.5 at 50%")
@@ -50,13 +50,15 @@ def coordinates(dataset: xr.Dataset) -> xr.DataArray:
     return dataset.nonzero_coordinates
 
 
-def train(budget: Budget, *, dense: bool, description: str) -> xr.Dataset:
-    """Train under the paper's four schedules, each seed an order of the examples."""
+def train(
+    budget: Budget, schedules: Mapping[str, Schedule], *, dense: bool, description: str
+) -> xr.Dataset:
+    """Train under the schedules, each seed an order of the examples."""
     return simulate(
         networks.DiagonalLinear(d=200, u0=0.1, v0=0.0),
         problems.sparse_regression(n=80, d=200, nonzeros=20, seed=0, dense=dense),
         SGD(batch_size=1),
-        SCHEDULES,
+        schedules,
         steps=budget.steps(100_001),
         seeds=budget.seeds,
         measure=MEASURES,
@@ -67,7 +69,7 @@ def train(budget: Budget, *, dense: bool, description: str) -> xr.Dataset:
 
 def compute(budget: Budget) -> Results:
     """Return the trajectories of `diagonal`."""
-    return {"sgd": train(budget, dense=False, description="diagonal")}
+    return {"sgd": train(budget, SCHEDULES, dense=False, description="diagonal")}
 
 
 def draw(results: Results) -> Mapping[str, Figure]:

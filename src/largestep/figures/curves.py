@@ -69,9 +69,10 @@ def ends(ax: Axes, x: xr.DataArray, y: xr.DataArray, *, log: str = "") -> None:
             alpha=0.75,
             edgecolors="none",
         )
-    if "x" in log:
+    # Matplotlib refuses a logarithmic axis on which nothing can be shown.
+    if "x" in log and bool((x.isel(step=-1) > 0).any()):
         ax.set_xscale("log")
-    if "y" in log:
+    if "y" in log and bool((y.isel(step=-1) > 0).any()):
         ax.set_yscale("log")
     ax.set_xlabel(f"{x.attrs.get('long_name', x.name)}, end")
     ax.set_ylabel(f"{y.attrs.get('long_name', y.name)}, end")

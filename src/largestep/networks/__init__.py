@@ -2,5 +2,18 @@
 
 from largestep.networks.base import Network, compiled
 from largestep.networks.diagonal import DiagonalLinear
+from largestep.networks.initialization import FanInUniform, Gaussian, Initialization, Signs
+from largestep.networks.relu import ReLU
+from largestep.networks.scalar import ScalarQuadratic
 
-__all__ = ["DiagonalLinear", "Network", "compiled"]
+__all__ = [
+    "DiagonalLinear",
+    "FanInUniform",
+    "Gaussian",
+    "Initialization",
+    "Network",
+    "ReLU",
+    "ScalarQuadratic",
+    "Signs",
+    "compiled",
+]

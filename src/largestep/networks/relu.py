@@ -1,0 +1,216 @@
+"""Fully connected ReLU networks of any depth, with scalar output."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from largestep import checks
+from largestep.networks.base import Network, compiled
+from largestep.networks.initialization import FanInUniform, Initialization
+
+__all__ = ["ReLU"]
+
+
+@compiled
+def _relu(theta, x, layout, workspace, gradient):  # type: ignore[no-untyped-def]
+    # layout: number of layers, their widths from the input's to the output's, then for each
+    # layer whether it has biases. workspace: the activations of all hidden layers, then two
+    # vectors of derivatives with respect to a layer's pre-activations.
+    layers = layout[0]
+    widths = layout[1 : layers + 2]
+    biased = layout[layers + 2 :]
+
+    parameters = 0
+    hidden = 0
+    inputs = x
+    output = 0.0
+    for layer in range(layers):
+        fan_in = widths[layer]
+        width = widths[layer + 1]
+        weights = theta[parameters : parameters + width * fan_in]
+        parameters += width * fan_in
+        activations = workspace[hidden : hidden + width]
+        for j in range(width):
+            z = theta[parameters + j] if biased[layer] else 0.0
+            for i in range(fan_in):
+                z += weights[j * fan_in + i] * inputs[i]
+            if layer == layers - 1:
+                output = z
+            else:
+                activations[j] = z if z > 0.0 else 0.0
+        if biased[layer]:
+            parameters += width
+        if layer < layers - 1:
+            inputs = activations
+            hidden += width
+
+    scratch = (workspace.shape[0] - hidden) // 2
+    above = workspace[hidden : hidden + scratch]
+    below = workspace[hidden + scratch :]
+    above[0] = 1.0
+    for layer in range(layers - 1, -1, -1):
+        fan_in = widths[layer]
+        width = widths[layer + 1]
+        if biased[layer]:
+            parameters -= width
+            for j in range(width):
+                gradient[parameters + j] = above[j]
+        parameters -= width * fan_in
+        weights = theta[parameters : parameters + width * fan_in]
+        slopes = gradient[parameters : parameters + width * fan_in]
+        if layer > 0:
+            hidden -= fan_in
+            inputs = workspace[hidden : hidden + fan_in]
+            for i in range(fan_in):
+                below[i] = 0.0
+        else:
+            inputs = x
+        for j in range(width):
+            derivative = above[j]
+            for i in range(fan_in):
+                slopes[j * fan_in + i] = derivative * inputs[i]
+            if layer > 0 and derivative != 0.0:
+                for i in range(fan_in):
+                    below[i] += derivative * weights[j * fan_in + i]
+        if layer > 0:
+            for i in range(fan_in):
+                above[i] = below[i] if inputs[i] > 0.0 else 0.0
+    return output
+
+
+@dataclass(frozen=True)
+class ReLU(Network):
+    """A fully connected network x ↦ W_L σ(… σ(W_1 x + b_1) …) + b_L with σ = max(·, 0).
+
+    The derivative of σ at 0 is taken to be 0. θ lists, layer after layer, the weights row by row
+    (a row for each unit) and then the biases, if the layer has them.
+
+    Parameters
+    ----------
+    widths : (d, m_1, …, m_K): the inputs and the hidden layers; the output is one unit more.
+    biases : whether the layers have biases: one for all, or one for each of the K + 1 layers.
+    weights_from, biases_from : how weights and biases start: one for all layers, or one for each;
+        by default as PyTorch starts them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a width is not a positive integer, or there are not as many settings as layers.
+    """
+
+    widths: tuple[int, ...]
+    biases: bool | tuple[bool, ...] = True
+    weights_from: Initialization | tuple[Initialization, ...] = FanInUniform()
+    biases_from: Initialization | tuple[Initialization, ...] = FanInUniform()
+
+    prediction_and_gradient = _relu
+    loss_factor = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.widths, int) or len(self.widths) < 2:
+            raise ValueError(
+                f"widths must be the inputs and at least one hidden layer, got {self.widths!r}"
+            )
+        for width in self.widths:
+            checks.integer("widths", width, at_least=1)
+        for name in ("biases", "weights_from", "biases_from"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != self.layers:
+                raise ValueError(
+                    f"{name} must be one for all or a tuple of {self.layers}, "
+                    f"one for each layer, got {len(value)}"
+                )
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, the output's included."""
+        return len(self.widths)
+
+    @property
+    def inputs(self) -> int:
+        """The dimension of an input, d."""
+        return self.widths[0]
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters, p."""
+        return sum(
+            width * fan_in + width * biased
+            for (fan_in, width), biased in zip(self._shapes, self._biased, strict=True)
+        )
+
+    @property
+    def layout(self) -> tuple[int, ...]:
+        """Layers, widths and biases, as the compiled function reads them."""
+        return (self.layers, *self.widths, 1, *self._biased)
+
+    @property
+    def workspace(self) -> int:
+        """Room for the activations and for two vectors of derivatives."""
+        return sum(self.widths[1:]) + 2 * max(self.widths)
+
+    @property
+    def _shapes(self) -> list[tuple[int, int]]:
+        return list(pairwise((*self.widths, 1)))
+
+    @property
+    def _biased(self) -> tuple[bool, ...]:
+        return self.biases if isinstance(self.biases, tuple) else (self.biases,) * self.layers
+
+    def initialize(self, rng: np.random.Generator) -> Float[np.ndarray, " p"]:
+        """Draw the parameters at the start of training."""
+        weights_from = _for_each(self.weights_from, self.layers)
+        biases_from = _for_each(self.biases_from, self.layers)
+        drawn = []
+        for layer, (fan_in, width) in enumerate(self._shapes):
+            drawn.append(weights_from[layer](rng, (width, fan_in), fan_in).ravel())
+            if self._biased[layer]:
+                drawn.append(biases_from[layer](rng, (width,), fan_in))
+        return np.concatenate(drawn)
+
+    def unpack(
+        self, theta: Float[np.ndarray, "*k p"]
+    ) -> list[tuple[Float[np.ndarray, "*k m f"], Float[np.ndarray, "*k m"] | None]]:
+        """Return the weights (…, width, fan_in) and biases (…, width) or None of every layer."""
+        result = []
+        position = 0
+        for (fan_in, width), biased in zip(self._shapes, self._biased, strict=True):
+            weights = theta[..., position : position + width * fan_in]
+            position += width * fan_in
+            biases = theta[..., position : position + width] if biased else None
+            position += width * biased
+            result.append((weights.reshape(*theta.shape[:-1], width, fan_in), biases))
+        return result
+
+    def features(
+        self, theta: Float[np.ndarray, "*k p"], x: Float[np.ndarray, "n d"]
+    ) -> list[Float[np.ndarray, "*k n m"]]:
+        """Return the activations of every hidden layer at every row of x."""
+        return self._forward(theta, x)[:-1]
+
+    def predict(
+        self, theta: Float[np.ndarray, "*k p"], x: Float[np.ndarray, "n d"]
+    ) -> Float[np.ndarray, "*k n"]:
+        """Return h_θ at every row of x, for every θ of a stack."""
+        return self._forward(theta, x)[-1][..., 0]
+
+    def _forward(self, theta: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
+        outputs: list[np.ndarray] = []
+        current = x
+        for weights, biases in self.unpack(theta):
+            current = current @ np.swapaxes(weights, -1, -2)
+            if biases is not None:
+                current = current + biases[..., np.newaxis, :]
+            if len(outputs) < self.layers - 1:
+                current = np.maximum(current, 0.0)
+            outputs.append(current)
+        return outputs
+
+
+def _for_each(
+    setting: Initialization | tuple[Initialization, ...], layers: int
+) -> Sequence[Initialization]:
+    return setting if isinstance(setting, tuple) else (setting,) * layers
