@@ -14,6 +14,8 @@ NAMES = (
     "regression-1d",
     "teacher-student",
     "three-layer",
+    "surface",
+    "one-dimension",
 )
 """Every experiment, in the order of the page."""
 

@@ -162,7 +162,7 @@ def kept_after_decay(run: str, quantity: Quantity, name: str, schedule: str, sha
     )
 
 
-def diverges_rarely(run: str, schedule: str, *, share: float = 1.0) -> Claim:
+def diverges_rarely(run: str, schedule: str, *, share: float = 1.0, dynamics: str = "SGD") -> Claim:
     """Claim that a schedule can be relied on: nine in ten of its seeds are still there."""
 
     def values(results: Results) -> Any:
@@ -170,8 +170,8 @@ def diverges_rarely(run: str, schedule: str, *, share: float = 1.0) -> Claim:
 
     when = "at the end" if share == 1.0 else f"after {share:.0%} of the steps"
     return Claim(
-        f"The plateau is stable: nine runs in ten have not diverged {when}.",
-        f"1 if the seed has not diverged {when} ({schedule})",
+        f"{dynamics} at {schedule} is stable: nine runs in ten have not diverged {when}.",
+        f"1 if the seed has not diverged {when}",
         values,
         "above",
         0.9,

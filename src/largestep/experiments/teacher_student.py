@@ -178,7 +178,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.0,
     ),
     diverges_rarely("sgd", LARGE[2]),
-    diverges_rarely("capped", LARGE[2]),
+    diverges_rarely("capped", LARGE[2], dynamics="Capped SGD"),
 )
 
 EXPERIMENT = Experiment(

@@ -114,7 +114,7 @@ CLAIMS: tuple[Claim, ...] = (
     reached_before_decay("capped", sparsity, "feature sparsity (last layer)", LARGE[2], 0.5),
     kept_after_decay("capped", sparsity, "feature sparsity (last layer)", LARGE[2], 0.5),
     diverges_rarely("sgd", LARGE[2]),
-    diverges_rarely("capped", LARGE[2]),
+    diverges_rarely("capped", LARGE[2], dynamics="Capped SGD"),
 )
 
 EXPERIMENT = Experiment(
