@@ -26,8 +26,12 @@ format: .venv/installed-test
 bench: .venv/installed-test
 	$(BIN)/python -m benchmarks
 
+docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv results
+	rm -rf .venv results site
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "largestep needs Python 3.11 or newer")'

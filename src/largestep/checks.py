@@ -30,6 +30,7 @@ def number(
     """Return `value` as a finite float within the bounds, or say why it can't be one."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+    value = float(value)
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
     if value < at_least or value > at_most or value <= above:
@@ -39,7 +40,7 @@ def number(
             f"at most {at_most:g}" if at_most < math.inf else "",
         ]
         raise ValueError(f"{name} must be {' and '.join(filter(None, bounds))}, got {value:g}")
-    return float(value)
+    return value
 
 
 def array(name: str, value: Any, *, dimensions: int) -> np.ndarray:
@@ -59,7 +60,7 @@ def array(name: str, value: Any, *, dimensions: int) -> np.ndarray:
 
 def seeds(values: int | Iterable[int]) -> list[int]:
     """Return distinct non-negative seeds; an integer stands for that one seed."""
-    listed = [values] if isinstance(values, Integral) else list(values)
+    listed = list(values) if isinstance(values, Iterable) else [values]
     result = [integer("seeds", seed, at_least=0) for seed in listed]
     if not result:
         raise ValueError("seeds must name at least one seed, got none")

@@ -41,12 +41,12 @@ def reproduce(
     runs.prepare_folder(out)
     for experiment in chosen:
         folder = runs.prepare_folder(out / experiment.name)
-        results, config = (
+        stored = (
             runs.load(folder / "results.nc")
             if only_figures
             else _computed(experiment, folder, budget)
         )
-        _show(experiment, folder, results, config)
+        _show(experiment, folder, *stored)
     return report(out)
 
 

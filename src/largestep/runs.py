@@ -126,7 +126,7 @@ def save(path: Path, results: Results, config: dict[str, Any]) -> None:
     )
 
 
-def load(path: Path) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+def load(path: Path) -> tuple[Results, dict[str, Any]]:
     """Read results and their configuration into memory.
 
     Raises

@@ -67,7 +67,8 @@ def as_schedule(value: "Schedule | float") -> Schedule:
 
 def constant(step_size: float) -> Schedule:
     """Keep one step size throughout."""
-    return _Ramp(*[checks.number("step_size", step_size, at_least=0.0)] * 2, 1.0, "power", 1.0)
+    step_size = checks.number("step_size", step_size, at_least=0.0)
+    return _Ramp(step_size, step_size, 1.0, "power", 1.0)
 
 
 def linear(start: float, end: float, *, until: float = 1.0) -> Schedule:

@@ -48,7 +48,7 @@ CLAIMS: tuple[Claim, ...] = (
         "number of coordinates",
         from_schedule=SMALL,
         to_schedule=LARGE[2],
-        sentence="Large steps make the predictor sparser (coordinates) although the truth is dense.",
+        sentence="Large steps make the predictor sparser (coordinates) although the truth isn't.",
     ),
     falls(
         "sgd",

@@ -130,7 +130,7 @@ def _bounded(results: Results) -> np.ndarray:
 
 def _shrinkage(results: Results) -> np.ndarray:
     law = CONSTANT
-    stabilised = (lyapunov(law, SHARPNESS) > 0.05) & (SHARPNESS <= 1.5 * np.sqrt(3) - 1)
+    stabilised = (lyapunov(law, SHARPNESS) > 0.05) & (1.5 * np.sqrt(3) - 1 >= SHARPNESS)
     return fates(results[law]).mean_w.values[stabilised]
 
 

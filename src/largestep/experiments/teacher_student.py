@@ -54,7 +54,9 @@ def problem() -> problems.Problem:
     return problems.from_teacher(teacher, theta, n=15, seed=1, on_sphere=True)
 
 
-def aligned_share(network: networks.Network, _: problems.Problem, thetas: np.ndarray) -> np.ndarray:
+def aligned_share(
+    network: networks.Network, data: problems.Problem, thetas: np.ndarray
+) -> np.ndarray:
     """Return the share of the student's mass within 5° of a teacher neuron's direction.
 
     A neuron's mass is |output weight| · ‖input weights‖: what it adds to the function. It is NaN
@@ -70,7 +72,7 @@ def aligned_share(network: networks.Network, _: problems.Problem, thetas: np.nda
     return np.divide(aligned, total, out=np.full_like(total, np.nan), where=total > 0)
 
 
-def turned(network: networks.Network, _: problems.Problem, thetas: np.ndarray) -> np.ndarray:
+def turned(network: networks.Network, data: problems.Problem, thetas: np.ndarray) -> np.ndarray:
     """Return the median angle, in degrees, by which the neurons have turned since the start."""
     assert isinstance(network, networks.ReLU)
     inputs = network.unpack(thetas)[0][0]

@@ -38,9 +38,12 @@ def draw_plane(
         for neuron in range(inputs.shape[1]):
             path = inputs[:, neuron]
             ax.plot(path[:, 0], path[:, 1], color="0.6", linewidth=0.7)
-        ax.scatter(*inputs[0].T, s=14, facecolors="white", edgecolors="0.35", zorder=3)
         ax.scatter(
-            *inputs[-1].T,
+            inputs[0, :, 0], inputs[0, :, 1], s=14, facecolors="white", edgecolors="0.35", zorder=3
+        )
+        ax.scatter(
+            inputs[-1, :, 0],
+            inputs[-1, :, 1],
             s=6 + 90 * mass / max(mass.max(), 1e-12),
             c=[_colour(sign) for sign in outputs[-1]],
             zorder=4,

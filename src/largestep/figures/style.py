@@ -1,6 +1,7 @@
 """One look for every figure."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -9,7 +10,7 @@ from matplotlib.lines import Line2D
 
 __all__ = ["colours", "figure", "label_panels", "legend_above"]
 
-_SETTINGS = {
+_SETTINGS: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
