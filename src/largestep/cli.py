@@ -73,7 +73,11 @@ def reproduce(
     from largestep.reproduction import reproduce as run
 
     budget = Budget(list(range(seeds)), quick=quick, threads=threads, progress=True)
-    page = run(names or experiments.NAMES, out, budget, only_figures=only_figures)
+    try:
+        page = run(names or experiments.NAMES, out, budget, only_figures=only_figures)
+    except KeyboardInterrupt:
+        print("Stopped. The same command takes up what is finished.", file=sys.stderr)
+        raise typer.Exit(130) from None
     print(f"The page is {page}")
 
 
@@ -94,9 +98,6 @@ def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit status 1."""
     try:
         app()
-    except KeyboardInterrupt:
-        print("Stopped. The same command takes up what is finished.", file=sys.stderr)
-        sys.exit(130)
     except (OSError, TypeError, ValueError) as error:
         print(f"largestep: {error}", file=sys.stderr)
         sys.exit(1)

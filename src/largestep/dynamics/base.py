@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from largestep import checks
 from largestep.dynamics.kernel import descend
 from largestep.networks import Network
 
-__all__ = ["Advance", "Dynamics", "Stretch", "Trajectory"]
+__all__ = ["Advance", "Descent", "Dynamics", "Stretch", "Trajectory"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,14 @@ class Stretch:
     step_sizes : (k,) one for each step; a dynamics that controls its own overwrites them.
     marks : increasing numbers of steps, from 0 to k.
     snapshots : (len(marks), p) receives θ as it is after so many steps.
+    fractions : (k,) the fraction t of training done before each step, for a dynamics with a
+        schedule of its own beside the step size's.
     """
 
     step_sizes: np.ndarray
     marks: np.ndarray
     snapshots: np.ndarray
+    fractions: np.ndarray
 
     def __len__(self) -> int:
         return len(self.step_sizes)
@@ -45,6 +49,7 @@ class Trajectory:
     order : (steps, batch) → the next example indices, as int64 of that shape.
     rng : stream of the noise, if the dynamics has any.
     bound : a residual beyond it, or NaN, ends the trajectory as diverged.
+    scratch : (layout, workspace) for this trajectory's calls of the network's function.
     """
 
     network: Network
@@ -53,11 +58,14 @@ class Trajectory:
     order: Callable[[int, int], np.ndarray]
     rng: np.random.Generator
     bound: float
-    _buffers: tuple[np.ndarray, ...] = field(init=False)
+    scratch: tuple[np.ndarray, np.ndarray] = field(init=False)
+    _gradient: np.ndarray = field(init=False)
+    _velocity: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self._buffers = (np.empty(self.network.parameters), np.zeros(self.network.parameters))
-        self._scratch = self.network.scratch()
+        self.scratch = self.network.scratch()
+        self._gradient = np.empty(self.network.parameters)
+        self._velocity = np.zeros(self.network.parameters)
 
     @property
     def n(self) -> int:
@@ -75,11 +83,14 @@ class Trajectory:
         cap: float | None = None,
         momentum: float = 0.0,
     ) -> int:
-        """Move theta by the mean loss gradient over the examples of each row of `order`."""
+        """Move theta by the mean loss gradient over the examples of each row of `order`.
+
+        The velocity that `momentum` needs stays with the trajectory from one call to the next.
+        """
         return int(
             descend(
                 self.network.prediction_and_gradient,
-                *self._scratch,
+                *self.scratch,
                 self.x,
                 self.y,
                 theta,
@@ -91,7 +102,8 @@ class Trajectory:
                 np.inf if cap is None else cap,
                 momentum,
                 self.bound,
-                *self._buffers,
+                self._gradient,
+                self._velocity,
                 stretch.marks,
                 stretch.snapshots,
             )
@@ -108,3 +120,43 @@ class Dynamics(ABC):
     @abstractmethod
     def start(self, trajectory: Trajectory) -> Advance:
         """Return the function that takes the trajectory's next steps."""
+
+
+class Descent(Dynamics):
+    """The mean loss gradient of a batch, with a cap and momentum: what SGD and GD share.
+
+    A dynamics that changes the gradient, such as label noise or SAM, is built on one of these.
+
+    Attributes
+    ----------
+    cap : each example's step size is min(η, cap / (2 · loss_factor · ‖∇h(x_i)‖²)), that is: an
+        example's gradient step moves its own residual r_i, to first order, to no less than
+        (1 − cap) r_i. A step above 2 overshoots to a larger residual, so 2 takes the large steps'
+        effect away, and with it the plateau. 4 leaves `DiagonalLinear` as it is (it acts on 1 or
+        2 steps of a thousand) but for the divergences, which are gone; 3 does so for ReLU
+        networks. None leaves η alone.
+    momentum : μ of v ← μv + g, θ ← θ − ηv, PyTorch's form: at a constant η each gradient moves θ
+        by η/(1 − μ) in the end. A capped gradient enters v as it is then and keeps its size.
+    """
+
+    cap: float | None
+    momentum: float
+
+    def __post_init__(self) -> None:
+        if self.cap is not None:
+            checks.number("cap", self.cap, above=0.0)
+        if checks.number("momentum", self.momentum, at_least=0.0) >= 1.0:
+            raise ValueError(f"momentum must be below 1, got {self.momentum:g}")
+
+    @abstractmethod
+    def examples(self, trajectory: Trajectory, steps: int) -> np.ndarray:
+        """Return the (steps, batch) indices of the examples that the next steps visit."""
+
+    def start(self, trajectory: Trajectory) -> Advance:
+        """Return the function that takes the trajectory's next steps."""
+
+        def advance(theta: np.ndarray, stretch: Stretch) -> int:
+            order = self.examples(trajectory, len(stretch))
+            return trajectory.descend(theta, stretch, order, cap=self.cap, momentum=self.momentum)
+
+        return advance

@@ -4,24 +4,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
+from largestep.dynamics.base import Descent, Trajectory
 
 __all__ = ["GD"]
 
 
 @dataclass(frozen=True)
-class GD(Dynamics):
-    """θ ← θ − η ∇L(θ), over all examples; with small steps it follows the gradient flow."""
+class GD(Descent):
+    """θ ← θ − η ∇L(θ), over all examples; with small steps it follows the gradient flow.
+
+    Nothing is random: an `order` of examples is not looked at.
+
+    Parameters
+    ----------
+    cap : as in `SGD`: each example's step size is min(η, cap / (2 · loss_factor · ‖∇h(x_i)‖²)).
+        By default None, no cap. GD diverges by the sharpness of the mean loss, not of one
+        example, and that may exceed 2/η where no example's does: a cap does not promise
+        stability here.
+    momentum : μ in [0, 1) of v ← μv + ∇L(θ), θ ← θ − ηv (Polyak's heavy ball, as PyTorch has
+        it); 0 is plain GD. On a quadratic of curvature λ it is stable for ηλ < 2(1 + μ).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the cap is not a positive number, or the momentum not in [0, 1).
+    """
+
+    cap: float | None = None
+    momentum: float = 0.0
 
     def batch(self, n: int) -> int:
         """Return n: every step visits every example."""
         return n
 
-    def start(self, trajectory: Trajectory) -> Advance:
-        """Return the function that takes the trajectory's next steps."""
-        everyone = np.arange(trajectory.n)
-
-        def advance(theta: np.ndarray, stretch: Stretch) -> int:
-            return trajectory.descend(theta, stretch, np.tile(everyone, (len(stretch), 1)))
-
-        return advance
+    def examples(self, trajectory: Trajectory, steps: int) -> np.ndarray:
+        """Return every example, for every step."""
+        return np.tile(np.arange(trajectory.n), (steps, 1))

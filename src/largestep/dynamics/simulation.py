@@ -206,11 +206,12 @@ def _follow(
         if stop.is_set():
             raise InterruptedError("the simulation was stopped")
         wanted = min(chunk, int(recorded[-1]) - done)
-        sizes = schedule(np.arange(done, done + wanted) / steps)
+        fractions = np.arange(done, done + wanted) / steps
+        sizes = schedule(fractions)
         # A step at the seam of two stretches is marked in the first.
         first, last = np.searchsorted(recorded, [done + (done > 0), done + wanted + 1])
         marks = recorded[first:last] - done
-        completed = advance(theta, Stretch(sizes, marks, thetas[first:last]))
+        completed = advance(theta, Stretch(sizes, marks, thetas[first:last], fractions))
         reached = first + int(np.searchsorted(marks, completed, side="right"))
         step_sizes[first:reached] = sizes[np.maximum(marks[: reached - first] - 1, 0)]
         done += completed

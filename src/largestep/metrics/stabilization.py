@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy.stats import kendalltau
+from scipy.stats import theilslopes
 
 from largestep import checks
 
@@ -33,18 +33,19 @@ def plateau(
     band: float = 2.0,
     min_share: float = 0.05,
     blocks: int = 50,
-    floor: float = 1e-6,
+    floor: float = 1e-5,
 ) -> Plateau | None:
     """Find the longest plateau of a loss curve, or None (loss stabilisation: the paper, section 2).
 
     The rule. Training is cut into `blocks` stretches of equal length; each that holds a finite
-    loss is represented by the median of its log-losses. A plateau is the longest run of
-    consecutive blocks that
+    loss is represented by the median of its log-losses, whose standard error s is estimated from
+    the differences of successive log-losses. A plateau is the longest run of consecutive blocks
+    that
     (1) covers at least `min_share` of training and at least three blocks;
-    (2) has block medians that lie within a factor `band` of each other;
-    (3) has no monotone trend: |Kendall's τ| of its recorded losses against the step is at
-        most 0.5, or its block medians lie within 5 % of each other. A loss that falls slowly
-        and steadily converges, it does not stabilise;
+    (2) has block medians within a factor `band` of each other, widened by 4s;
+    (3) has no trend: falling at its rate (Theil–Sen) from the start of training on, the loss would
+        change by a factor e^0.4 at most, widened by two standard errors. A loss that falls slowly
+        and steadily, be it as 1/√t, converges; it does not stabilise;
     (4) has a level above `floor` times the first finite loss: below it the loss has converged.
     Of runs equally long the earlier one is returned.
 
@@ -91,29 +92,44 @@ def plateau(
     time, block = time[usable], block[usable]
     log_loss = np.log(np.asarray(loss, dtype=np.float64)[usable])
 
-    numbers = np.unique(block)
+    numbers, counts = np.unique(block, return_counts=True)
     medians = np.array([np.median(log_loss[block == b]) for b in numbers])
+    error = _error_of_a_median(log_loss, float(np.median(counts)))
+    # In units of the whole training, from its start.
+    centres = (numbers + 0.5) / blocks
     least = log_loss[0] + np.log(floor)
     shortest = max(3, int(np.ceil(min_share * blocks)))
     for length in range(len(numbers), shortest - 1, -1):
         for first in range(len(numbers) - length + 1):
             run = slice(first, first + length)
-            spread = np.ptp(medians[run])
-            if spread > np.log(band) or np.median(medians[run]) < least:
-                continue
-            if numbers[run][-1] - numbers[run][0] != length - 1:
-                continue
-            inside = (block >= numbers[run][0]) & (block <= numbers[run][-1])
-            if spread > np.log(1.05) and _trend(time[inside], log_loss[inside]) > 0.5:
-                continue
-            return Plateau(
-                level=float(np.exp(np.median(log_loss[inside]))),
-                start=float(time[inside][0]),
-                end=float(time[inside][-1]),
-            )
+            consecutive = numbers[run][-1] - numbers[run][0] == length - 1
+            level = np.median(medians[run])
+            if (
+                consecutive
+                and level >= least
+                and np.ptp(medians[run]) <= np.log(band) + 4 * error
+                and not _falls_or_rises(centres[run], medians[run], error)
+            ):
+                inside = (block >= numbers[run][0]) & (block <= numbers[run][-1])
+                return Plateau(
+                    level=float(np.exp(np.median(log_loss[inside]))),
+                    start=float(time[inside][0]),
+                    end=float(time[inside][-1]),
+                )
     return None
 
 
-def _trend(time: np.ndarray, values: np.ndarray) -> float:
-    tau = kendalltau(time, values).statistic
-    return 0.0 if np.isnan(tau) else abs(float(tau))
+def _error_of_a_median(values: np.ndarray, count: float) -> float:
+    """Return the standard error of a median of `count` values, whatever their trend."""
+    if len(values) < 2:
+        return 0.0
+    # Normal noise: 1.4826 makes a median absolute deviation a standard deviation, differences
+    # have √2 times as much, a median is 1.25 times as uncertain as a mean.
+    deviation = 1.4826 * float(np.median(np.abs(np.diff(values)))) / np.sqrt(2)
+    return float(1.25 * deviation / np.sqrt(count))
+
+
+def _falls_or_rises(time: np.ndarray, values: np.ndarray, error: float) -> bool:
+    slope = float(theilslopes(values, time).slope)
+    slope_error = error / np.sqrt(np.sum((time - time.mean()) ** 2))
+    return abs(slope) * time[-1] > 0.4 + 2 * slope_error * time[-1]

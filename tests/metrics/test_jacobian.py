@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from largestep.metrics import (
+    effective_rank,
+    jacobian_rank,
+    nonzero_coordinates,
+    singular_values,
+)
+
+
+def matrix_of_rank(rank, n, p, seed):
+    rng = np.random.default_rng(seed)
+    left = np.linalg.qr(rng.standard_normal((n, rank)))[0]
+    right = np.linalg.qr(rng.standard_normal((p, rank)))[0]
+    return (left * rng.uniform(0.5, 2.0, rank)) @ right.T
+
+
+@given(st.integers(1, 8), st.integers(0, 10), st.integers(0, 10), st.integers(0, 99))
+def test_known_ranks_are_found(rank, extra_rows, extra_columns, seed):
+    matrix = matrix_of_rank(rank, rank + extra_rows, rank + extra_columns, seed)
+    assert jacobian_rank(matrix, 1e-10) == rank
+    assert 1.0 - 1e-9 <= effective_rank(matrix) <= rank + 1e-6
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
+def test_singular_values_are_those_of_numpy(n, p, seed):
+    matrix = np.random.default_rng(seed).standard_normal((n, p))
+    np.testing.assert_allclose(singular_values(matrix), np.linalg.svdvals(matrix), rtol=1e-10)
+
+
+def test_stacks_orders_and_types(rng):
+    stack = rng.standard_normal((2, 3, 6, 4))
+    values = singular_values(stack)
+    assert values.shape == (2, 3, 4)
+    np.testing.assert_allclose(values, np.linalg.svdvals(stack))
+    one = stack[0, 0]
+    for variant in (np.asfortranarray(one), one[::-1][::-1], one.astype(np.float32)):
+        np.testing.assert_allclose(singular_values(variant), values[0, 0], rtol=1e-6)
+    one.flags.writeable = False
+    before = one.copy()
+    singular_values(one)
+    np.testing.assert_array_equal(one, before)
+    np.testing.assert_array_equal(jacobian_rank(stack), np.full((2, 3), 4))
+
+
+def test_effective_rank_counts_equal_directions(rng):
+    orthogonal = np.linalg.qr(rng.standard_normal((9, 5)))[0]
+    assert effective_rank(7.0 * orthogonal) == pytest.approx(5.0)
+
+
+def test_nothing_has_rank_zero():
+    assert jacobian_rank(np.zeros((3, 2))) == 0
+    assert effective_rank(np.zeros((3, 2))) == 0.0
+    assert nonzero_coordinates(np.zeros(4)) == 0
+
+
+def test_coordinates_are_counted_relative_to_the_largest():
+    coefficients = np.array([[1e-3, -2.0, 1e-7], [0.0, 0.0, 5e-9]])
+    np.testing.assert_array_equal(nonzero_coordinates(coefficients), [2, 1])
+    np.testing.assert_array_equal(nonzero_coordinates(coefficients, 1e-2), [1, 1])
+
+
+def test_torch_tensors_give_the_same(rng):
+    torch = pytest.importorskip("torch")
+    matrix = matrix_of_rank(3, 8, 5, 0)
+    tensor = torch.tensor(matrix)
+    assert jacobian_rank(tensor) == 3
+    assert effective_rank(tensor) == pytest.approx(effective_rank(matrix))
+    assert nonzero_coordinates(torch.tensor([1.0, 0.0, 2.0])) == 2
+
+
+@pytest.mark.parametrize("matrix", [np.ones(3), np.ones((0, 3)), np.ones((2, 3, 0))])
+def test_shapes_without_a_matrix_are_refused(matrix):
+    with pytest.raises(ValueError, match="must have shape"):
+        singular_values(matrix)
+
+
+def test_unusable_numbers_are_refused():
+    with pytest.raises(ValueError, match="finite"):
+        jacobian_rank(np.array([[1.0, np.nan]]))
+    with pytest.raises(ValueError, match="relative_tolerance must be at least 0"):
+        jacobian_rank(np.eye(2), -1.0)
+    with pytest.raises(ValueError, match="must not be empty"):
+        nonzero_coordinates(np.zeros((3, 0)))

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import largestep as ls
+from largestep.metrics import plateau
+
+STEPS = np.linspace(0, 1000, 400)
+
+
+def noisy(loss, seed=0, sigma=0.4):
+    return loss * np.random.default_rng(seed).lognormal(sigma=sigma, size=len(loss))
+
+
+@pytest.mark.parametrize("until", [0.1, 0.3, 0.5, 0.9])
+def test_a_flat_noisy_stretch_is_found_with_its_ends_and_level(until):
+    loss = noisy(np.where(until * 1000 > STEPS, 0.05, 0.05 * np.exp(-(STEPS - until * 1000) / 20)))
+    found = plateau(STEPS, loss)
+    assert found is not None
+    assert found.start == 0
+    assert found.end == pytest.approx(until * 1000, abs=45)
+    assert found.level == pytest.approx(0.05, rel=0.15)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+@settings(max_examples=20, deadline=None)
+def test_units_of_loss_and_time_do_not_matter(loss_unit, time_unit):
+    loss = noisy(np.where(STEPS < 400, 0.05, 1e-4))
+    reference = plateau(STEPS, loss)
+    found = plateau(time_unit * STEPS, loss_unit * loss)
+    assert reference is not None
+    assert found is not None
+    assert found.level == pytest.approx(loss_unit * reference.level)
+    assert found.end == pytest.approx(time_unit * reference.end)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        np.exp(-STEPS / 30),
+        1 / (1 + STEPS),
+        (1 + STEPS) ** -0.5,
+        np.maximum(np.exp(-STEPS / 5), 1e-30),
+        np.full(400, np.nan),
+        np.zeros(400),
+    ],
+    ids=["exponential", "1/t", "1/√t", "converged", "nothing", "zero"],
+)
+def test_what_converges_does_not_stabilise(loss):
+    assert plateau(STEPS, loss) is None
+
+
+def test_the_longest_of_several_levels_is_found():
+    loss = noisy(np.select([STEPS < 200, STEPS < 700], [1.0, 0.1], 0.01), sigma=0.1)
+    found = plateau(STEPS, loss)
+    assert found is not None
+    assert found.level == pytest.approx(0.1, rel=0.1)
+    assert found.start == pytest.approx(200, abs=25)
+
+
+def test_a_plateau_may_end_in_divergence():
+    loss = noisy(np.full(400, 0.05))
+    loss[200:] = np.nan
+    found = plateau(STEPS, loss)
+    assert found is not None
+    assert found.end == pytest.approx(500, abs=5)
+
+
+def test_a_constant_loss_is_a_plateau():
+    found = plateau(STEPS, np.full(400, 2.3))
+    assert found is not None
+    assert (found.start, found.end) == (0, 1000)
+
+
+def test_real_curves(rng):
+    problem = ls.problems.sparse_regression(n=80, d=200, nonzeros=20, seed=0)
+    runs = ls.simulate(
+        ls.networks.DiagonalLinear(d=200),
+        problem,
+        ls.dynamics.SGD(cap=4.0),
+        {"small": 0.1, "large": ls.schedules.decay(0.282, factor=1.5, at=0.5)},
+        steps=100_001,
+        seeds=range(4),
+        measure=["train_loss"],
+    )
+    for seed in range(4):
+        curves = runs.train_loss.sel(seed=seed)
+        # Later the decayed step size holds a level of its own.
+        early = curves.sel(schedule="large", step=slice(None, 70_000))
+        found = plateau(early.step.values, early.values)
+        assert found is not None
+        assert found.end == pytest.approx(50_000, abs=2_000)
+        assert plateau(runs.step.values, curves.sel(schedule="small").values) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "loss", "message"),
+    [
+        (np.arange(3), np.ones(4), "as long"),
+        (np.arange(0), np.ones(0), "not empty"),
+        (np.array([0, 2, 1]), np.ones(3), "increase"),
+    ],
+)
+def test_unusable_curves_are_refused(steps, loss, message):
+    with pytest.raises(ValueError, match=message):
+        plateau(steps, loss)
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="band must be above 1"):
+        plateau(STEPS, np.ones(400), band=1.0)

@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+from beartype import beartype
+from jaxtyping import jaxtyped
+
+import largestep as ls
+from largestep.networks import (
+    DiagonalLinear,
+    FanInUniform,
+    Gaussian,
+    Network,
+    ReLU,
+    ScalarQuadratic,
+    Signs,
+    compiled,
+)
+
+NETWORKS = [
+    DiagonalLinear(d=7),
+    ScalarQuadratic(),
+    ReLU(widths=(2, 20), biases=False),
+    ReLU(widths=(1, 9), biases=(True, False)),
+    ReLU(widths=(5, 6, 4)),
+    ReLU(widths=(3, 8, 2, 5), biases=(False, True, False, True)),
+]
+every_network = pytest.mark.parametrize("network", NETWORKS, ids=repr)
+
+
+def some_point(network, rng):
+    theta = rng.standard_normal(network.parameters)
+    return theta, rng.standard_normal((6, network.inputs))
+
+
+@every_network
+def test_gradient_agrees_with_finite_differences(network, rng):
+    theta, x = some_point(network, rng)
+    step = 1e-6
+    directions = np.eye(network.parameters) * step
+    differences = network.predict(theta + directions, x) - network.predict(theta - directions, x)
+    np.testing.assert_allclose(
+        network.jacobian(theta, x), differences.T / (2 * step), rtol=1e-6, atol=1e-8
+    )
+
+
+@every_network
+def test_vectorised_prediction_is_the_compiled_one(network, rng):
+    theta, x = some_point(network, rng)
+    stack = np.stack([theta, 2 * theta, 0 * theta])
+    np.testing.assert_allclose(
+        network.predict(stack, x), Network.predict(network, stack, x), atol=1e-12
+    )
+
+
+@every_network
+def test_core_has_the_singular_values_of_the_jacobian(network, rng):
+    theta, x = some_point(network, rng)
+    core = np.linalg.svdvals(network.jacobian_core(theta, x))
+    full = np.linalg.svdvals(network.jacobian(theta, x))
+    shared = min(len(core), len(full))
+    np.testing.assert_allclose(core[:shared], full[:shared], atol=1e-10 * full[0])
+    np.testing.assert_allclose(full[shared:], 0, atol=1e-10 * full[0])
+
+
+@every_network
+def test_initialisation_has_the_right_size_and_is_fixed_by_its_stream(network):
+    first, second = (network.initialize(np.random.default_rng(4)) for _ in range(2))
+    assert first.shape == (network.parameters,)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_dead_columns_of_a_diagonal_network_leave_the_core(rng):
+    network = DiagonalLinear(d=4)
+    theta = np.array([1.0, 1e-30, 0.0, 2.0, 0.5, 1e-30, 0.0, 1.0])
+    assert network.jacobian_core(theta, rng.standard_normal((9, 4))).shape == (9, 2)
+
+
+def test_relu_layers_are_packed_in_order(rng):
+    network = ReLU(widths=(2, 3), biases=(True, False))
+    theta = np.arange(12.0)
+    (weights, biases), (outputs, none) = network.unpack(theta)
+    np.testing.assert_array_equal(weights, np.arange(6.0).reshape(3, 2))
+    np.testing.assert_array_equal(biases, [6, 7, 8])
+    np.testing.assert_array_equal(outputs, [[9, 10, 11]])
+    assert none is None
+    x = rng.standard_normal((5, 2))
+    (features,) = network.features(theta, x)
+    np.testing.assert_allclose(features, np.maximum(x @ weights.T + biases, 0))
+    np.testing.assert_allclose(network.predict(theta, x), features @ outputs[0])
+
+
+def test_relu_counts_the_papers_parameters():
+    assert ReLU(widths=(1, 100), biases=(True, False)).parameters == 300
+    assert ReLU(widths=(2, 20), biases=False).parameters == 60
+    assert ReLU(widths=(5, 10, 10)).parameters == 181
+
+
+def test_initialisations_draw_what_they_say():
+    network = ReLU(
+        widths=(4, 2000),
+        biases=(True, False),
+        weights_from=(Signs(2.5), Gaussian(4.0)),
+        biases_from=FanInUniform(),
+    )
+    (weights, biases), (outputs, _) = network.unpack(network.initialize(np.random.default_rng(0)))
+    assert set(np.unique(weights)) == {-2.5, 2.5}
+    assert np.mean(weights > 0) == pytest.approx(0.5, abs=0.03)
+    assert np.abs(biases).max() <= 0.5
+    assert np.abs(biases).max() > 0.49
+    assert np.std(outputs) == pytest.approx(4.0, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"widths": (3,)}, ValueError),
+        ({"widths": 3}, ValueError),
+        ({"widths": (3, 0)}, ValueError),
+        ({"widths": (3, 2.5)}, TypeError),
+        ({"widths": (3, 4), "biases": (True,)}, ValueError),
+        ({"widths": (3, 4), "weights_from": (Gaussian(1.0),) * 3}, ValueError),
+    ],
+)
+def test_impossible_relu_networks_are_refused(settings, error):
+    with pytest.raises(error, match="must be"):
+        ReLU(**settings)
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="d must be at least 1"):
+        DiagonalLinear(d=0)
+    with pytest.raises(ValueError, match="u0 must be finite"):
+        DiagonalLinear(d=3, u0=np.nan)
+    with pytest.raises(ValueError, match="scale must be at least 0"):
+        Gaussian(-1.0)
+
+
+@compiled
+def tanh_neuron(theta, x, layout, workspace, gradient):
+    z = 0.0
+    for j in range(x.shape[0]):
+        z += theta[j] * x[j]
+    h = np.tanh(z)
+    for j in range(x.shape[0]):
+        gradient[j] = (1.0 - h * h) * x[j]
+    return h
+
+
+class TanhNeuron(Network):
+    inputs, parameters = 3, 3
+    prediction_and_gradient = tanh_neuron
+
+    def initialize(self, rng):
+        return rng.standard_normal(3)
+
+
+@pytest.mark.parametrize("dynamics", [ls.dynamics.SGD(batch_size=2), ls.dynamics.GD()], ids=repr)
+def test_a_network_of_the_users_own_needs_nothing_but_itself(dynamics, rng):
+    x = rng.standard_normal((10, 3))
+    problem = ls.problems.Problem(x, np.tanh(x @ [1.0, -2.0, 0.5]))
+    order = rng.integers(0, 10, size=(300, 2)) if isinstance(dynamics, ls.dynamics.SGD) else None
+    start = np.array([0.1, 0.2, 0.3])
+    runs = ls.simulate(
+        TanhNeuron(),
+        problem,
+        dynamics,
+        0.1,
+        steps=300,
+        initial=start,
+        order=order,
+        measure=["parameters", "train_loss", "jacobian_rank"],
+    )
+    theta = start
+    for k in range(300):
+        batch = slice(None) if order is None else order[k]
+        h = np.tanh(x[batch] @ theta)
+        gradient = ((h - problem.y_train[batch]) * (1 - h**2)) @ x[batch] / len(h)
+        theta = theta - 0.1 * gradient
+    np.testing.assert_allclose(runs.parameters.isel(schedule=0, seed=0, step=-1), theta, rtol=1e-10)
+    assert runs.jacobian_rank.isel(schedule=0, seed=0, step=-1) == 3
+
+
+@every_network
+def test_shapes_are_what_the_annotations_say(network, rng, monkeypatch):
+    kind = type(network)
+    for name in ("initialize", "predict", "jacobian", "jacobian_core", "features", "unpack"):
+        if hasattr(kind, name):
+            monkeypatch.setattr(kind, name, jaxtyped(getattr(kind, name), typechecker=beartype))
+    theta, x = some_point(network, rng)
+    network.initialize(rng)
+    network.jacobian(theta, x)
+    network.jacobian_core(theta, x)
+    for stack in (theta, np.stack([theta, theta])):
+        network.predict(stack, x)
+        if isinstance(network, ReLU):
+            network.features(stack, x)
+            network.unpack(stack)

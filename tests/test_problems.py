@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from largestep import networks, problems
+from largestep.problems import Problem
+
+
+def test_sparse_truth_has_norm_one_on_the_first_coordinates():
+    problem = problems.sparse_regression(n=10, d=30, nonzeros=4, seed=3)
+    assert np.linalg.norm(problem.truth) == pytest.approx(1.0)
+    assert (problem.truth[:4] > 0).all()
+    assert not problem.truth[4:].any()
+    np.testing.assert_allclose(problem.y_train, problem.x_train @ problem.truth)
+    np.testing.assert_allclose(problem.y_test, problem.x_test @ problem.truth)
+
+
+def test_dense_truth_lives_on_all_coordinates_of_the_same_inputs():
+    sparse = problems.sparse_regression(n=10, d=30, nonzeros=4, seed=3)
+    dense = problems.sparse_regression(n=10, d=30, nonzeros=4, seed=3, dense=True)
+    assert (dense.truth > 0).all()
+    np.testing.assert_array_equal(dense.x_train, sparse.x_train)
+
+
+def test_noise_moves_training_targets_alone():
+    clean = problems.sparse_regression(n=500, d=5, nonzeros=2, seed=1)
+    noisy = problems.sparse_regression(n=500, d=5, nonzeros=2, seed=1, noise=0.5)
+    np.testing.assert_array_equal(clean.x_train, noisy.x_train)
+    np.testing.assert_array_equal(clean.y_test, noisy.y_test)
+    assert np.std(noisy.y_train - clean.y_train) == pytest.approx(0.5, rel=0.15)
+
+
+def test_a_seed_is_the_data_of_the_paper():
+    # NumPy's frozen generator: the first normal draws of seed 0.
+    problem = problems.sparse_regression(n=80, d=200, nonzeros=20, seed=0)
+    np.testing.assert_allclose(problem.x_train[0, :2], [1.76405235, 0.40015721])
+
+
+def test_the_papers_teacher_gives_its_printed_targets():
+    from largestep.experiments.teacher_student import problem
+
+    printed = [0.9664, -0.5862, 0.4440, 0.9520, 0.8456, 0.6576, -1.0138, 0.7839]
+    np.testing.assert_allclose(problem().y_train[:8], printed, atol=1e-4)
+
+
+def test_arrays_are_copies_that_cannot_be_written():
+    x, y = np.ones((3, 2)), np.zeros(3)
+    problem = Problem(x, y)
+    x[0, 0] = 7
+    assert problem.x_train[0, 0] == 1
+    np.testing.assert_array_equal(problem.x_test, problem.x_train)
+    with pytest.raises(ValueError, match="read-only"):
+        problem.x_train[0, 0] = 2
+    with pytest.raises(AttributeError):
+        problem.y_train = y
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.ones(3), np.ones(3), "x_train must have 2 dimension"),
+        (np.ones((3, 2)), np.ones(4), "as many rows, got 3 and 4"),
+        (np.ones((0, 2)), np.ones(0), "must not be empty"),
+        ([[1.0, 2.0], [3.0, np.nan]], [1.0, 2.0], r"x_train must be finite, got nan at .*\(1, 1\)"),
+        ([[1.0], [2.0]], [1.0, -np.inf], r"y_train must be finite, got -inf at index \(1,\)"),
+    ],
+)
+def test_unusable_arrays_are_refused(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        Problem(np.array(x), np.array(y))
+
+
+def test_text_and_complex_arrays_are_refused():
+    with pytest.raises(TypeError, match="real numbers"):
+        Problem(np.array([["a"]]), np.zeros(1))
+    with pytest.raises(TypeError, match="real numbers"):
+        Problem(np.ones((1, 1), dtype=complex), np.zeros(1))
+
+
+def test_test_points_must_match_the_training_points():
+    with pytest.raises(ValueError, match="both left out"):
+        Problem(np.ones((3, 2)), np.ones(3), np.ones((3, 2)))
+    with pytest.raises(ValueError, match="x_test must have 2 columns"):
+        Problem(np.ones((3, 2)), np.ones(3), np.ones((3, 1)), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"n": 0}, {"d": 0}, {"nonzeros": 9}, {"noise": -1.0}, {"noise": np.nan}, {"test_points": 0}],
+)
+def test_sizes_out_of_range_are_refused(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        problems.sparse_regression(**{"n": 4, "d": 8, "nonzeros": 2, **settings})
+    with pytest.raises(TypeError, match="n must be an integer"):
+        problems.sparse_regression(n=2.5, d=8, nonzeros=2)
+
+
+def test_a_teacher_gives_the_targets():
+    teacher = networks.ReLU(widths=(3, 4))
+    theta = teacher.initialize(np.random.default_rng(0))
+    problem = problems.from_teacher(teacher, theta, n=7, seed=2, on_sphere=True, test_points=5)
+    np.testing.assert_allclose(np.linalg.norm(problem.x_train, axis=1), 1.0)
+    np.testing.assert_allclose(problem.y_test, teacher.predict(theta, problem.x_test))
+    with pytest.raises(ValueError, match="theta must have 21 entries, got 3"):
+        problems.from_teacher(teacher, np.ones(3), n=7)
