@@ -107,6 +107,8 @@ def _write_figure(stem: Path, figure: Figure) -> None:
             stem.with_suffix(suffix),
             lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
         )
+        # What the first drawing has laid out stays where it is.
+        figure.set_layout_engine("none")
 
 
 def _section(name: str, folder: Path) -> Section | None:

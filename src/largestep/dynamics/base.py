@@ -129,14 +129,8 @@ class Descent(Dynamics):
 
     Attributes
     ----------
-    cap : each example's step size is min(η, cap / (2 · loss_factor · ‖∇h(x_i)‖²)), that is: an
-        example's gradient step moves its own residual r_i, to first order, to no less than
-        (1 − cap) r_i. A step above 2 overshoots to a larger residual, so 2 takes the large steps'
-        effect away, and with it the plateau. 4 leaves `DiagonalLinear` as it is (it acts on 1 or
-        2 steps of a thousand) but for the divergences, which are gone; 3 does so for ReLU
-        networks. None leaves η alone.
-    momentum : μ of v ← μv + g, θ ← θ − ηv, PyTorch's form: at a constant η each gradient moves θ
-        by η/(1 − μ) in the end. A capped gradient enters v as it is then and keeps its size.
+    cap : each example's step size is min(η, cap / (2 · loss_factor · ‖∇h(x_i)‖²)); None is η.
+    momentum : μ of v ← μv + g, θ ← θ − ηv; 0 is none. A capped gradient enters v as it is then.
     """
 
     cap: float | None

@@ -18,9 +18,9 @@ class GD(Descent):
     Parameters
     ----------
     cap : as in `SGD`: each example's step size is min(η, cap / (2 · loss_factor · ‖∇h(x_i)‖²)).
-        By default None, no cap. GD diverges by the sharpness of the mean loss, not of one
-        example, and that may exceed 2/η where no example's does: a cap does not promise
-        stability here.
+        By default None, no cap. The sharpness of the mean loss is at most the mean of the
+        examples', and far below it where gradients disagree (2 against 30, times η, on the
+        plateau of `diagonal-gd`): a cap that leaves SGD as it is takes GD's plateau away.
     momentum : μ in [0, 1) of v ← μv + ∇L(θ), θ ← θ − ηv (Polyak's heavy ball, as PyTorch has
         it); 0 is plain GD. On a quadratic of curvature λ it is stable for ηλ < 2(1 + μ).
 

@@ -16,18 +16,19 @@ __all__ = ["JacobianPenalizedGD"]
 class JacobianPenalizedGD(Dynamics):
     """θ ← θ − η ∇[L(θ) + λ · (1/n) Σ_i ‖∇h_θ(x_i)‖²], over all examples.
 
-    The penalty is the mean squared norm of the Jacobian's rows: what label noise, and SAM,
-    descend on average, made explicit and free of noise. On `DiagonalLinear` with
-    s_j = mean(x_j²) it is Σ_j s_j (u_j² + v_j²), a weighted ℓ1 norm of u ⊙ v at its minimum.
+    The penalty is the mean squared norm of the Jacobian's rows: what label noise descends on
+    average once the data is fitted (Blanc et al., 2020), made explicit and free of noise. On
+    `DiagonalLinear`, with s_j = mean(x_j²), it is Σ_j s_j (u_j² + v_j²): at the least, for a
+    given u ⊙ v, 2 Σ_j s_j |u_j v_j|, a weighted ℓ1 norm.
 
     Its gradient, (2λ/n) Σ_i H_i ∇h_i with H_i = ∇²h(x_i), takes no second derivatives: it is a
     difference of gradients along ∇h_i =: g, (∇h_i(θ ± εg) − ∇h_i(θ))/(±ε), where ‖εg‖ =
     10⁻⁶ (1 + ‖θ‖). Of the forward and the backward one that of smaller magnitude counts,
     coordinate by coordinate. The two agree but for rounding (some 1e-9 of ‖g‖²) where h is
     quadratic in θ, as in `DiagonalLinear`, and in a two-layer `ReLU` network between its kinks;
-    elsewhere each is off by a term of order ε. A kink of a ReLU within reach spoils one of them,
-    by a jump of size 1/ε, and the smaller is the other: so the gradient is that of the smooth
-    pieces, without the jumps that the penalty itself makes at kinks.
+    elsewhere each is off by a term of order ε. A ReLU's kink within reach spoils one of them by
+    a jump of size 1/ε, and the smaller is the other: the gradient is that of the smooth pieces,
+    without the jumps of the penalty itself, and within reach of a kink between its two sides'.
 
     A step costs three gradients of every example. An `order` of examples is not looked at.
 

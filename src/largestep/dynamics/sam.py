@@ -18,10 +18,10 @@ class SAM(Dynamics):
     """θ ← θ − η (1/B) Σ_{i∈B} ∇ℓ_i(θ_i'), the gradients taken uphill of θ, not normalised.
 
     θ_i' = θ + ρ ∇ℓ_i(θ), each example's own (1-SAM), or θ' = θ + ρ (1/B) Σ_{i∈B} ∇ℓ_i(θ), the
-    batch's (n-SAM, when the batch is all n). With a batch of one they are the same. Since
-    ∇ℓ_i = 2c r_i φ_i (c the loss factor), 1-SAM weighs φ_i(θ_i') ≈ φ_i + 2cρ r_i ∇²h_i φ_i: a
-    gradient of the examples' ‖φ_i‖², with a strength that the loss sets. (Foret et al., 2021,
-    who divide the ascent by its norm; Andriushchenko and Flammarion, 2022, for the form here.)
+    batch's (n-SAM, when the batch is all n). With a batch of one they are the same. To first
+    order in ρ they descend L + (ρ/2) (1/n) Σ ‖∇ℓ_i‖² and L + (ρ/2) ‖∇L‖²: the first weighs the
+    examples' ‖φ_i‖² with their own r_i², whatever their signs. (Foret et al., 2021, who divide
+    the ascent by its norm; Andriushchenko and Flammarion, 2022, for the forms here.)
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ __all__ = ["ConstantNoiseSDE", "plateau_noise"]
 
 @dataclass(frozen=True)
 class ConstantNoiseSDE(Dynamics):
-    """dθ = −∇L(θ) dt + √(ηδ) φ_θ(X)ᵀ dB_t with B_t a Brownian motion in R^n (section 3).
+    """dθ = −∇L(θ) dt + √(ηδ) φ_θ(X)ᵀ dB_t with B_t a Brownian motion in R^n (section 2).
 
     L = loss_factor · mean(r²) over all examples. One simulated step is the time η, taken by the
     Euler–Maruyama scheme in m substeps of dt = η/m, with z_i ~ N(0, 1) fresh in each:

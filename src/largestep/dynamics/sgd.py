@@ -17,12 +17,12 @@ class SGD(Descent):
     Parameters
     ----------
     batch_size : examples in a step, B.
-    cap : upper bound c > 0 on the sharpness that an example's step meets: its step size is
-        min(η, c / (2 · loss_factor · ‖∇h(x_i)‖²)), so that its residual goes from r_i to no less
-        than (1 − c) r_i, to first order. Not in the paper. By default None, no bound. On
+    cap : upper bound c > 0 on step size times sharpness, for each example: its step size is
+        min(η, c / (2 · loss_factor · ‖∇h(x_i)‖²)). To first order a step on it alone multiplies
+        its residual by 1 − c at the least. Not in the paper. By default None, no bound. On
         `DiagonalLinear` c = 4 acts on 1 or 2 steps of a thousand and changes nothing visible,
-        but no run diverges; for `ReLU` networks take 3; at 2 no step can raise an example's loss
-        any more, and the plateau is gone.
+        but no run diverges; for `ReLU` networks take 3; at c = 2 no step makes its residual
+        larger any more, to first order, and the plateau is gone.
     momentum : μ in [0, 1) of v ← μv + g, θ ← θ − ηv, as `torch.optim.SGD` has it, where g is the
         batch's (capped) gradient and v starts at 0. 0 is plain SGD. A gradient moves θ by
         η/(1 − μ) in all: the step sizes that a plateau needs are smaller by about 1 − μ.

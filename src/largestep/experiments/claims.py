@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from largestep.runs import Results
 
@@ -71,6 +70,8 @@ def _interval(values: np.ndarray, centre: str) -> tuple[float, float] | None:
         return None
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
+    from scipy.stats import bootstrap  # most of a second to import
+
     found = bootstrap(
         (values,),
         getattr(np, centre),

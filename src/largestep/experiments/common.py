@@ -40,17 +40,19 @@ def last_before(quantity: xr.DataArray, schedule: str, share: float) -> np.ndarr
 
 
 def stabilises(run: str, schedule: str, *, until: float, step_size: str) -> Claim:
-    """Claim that most seeds that survive the large-step phase have a plateau in it."""
+    """Claim that most seeds that survive the large-step phase have a plateau in a third of it."""
 
     def values(results: Results) -> np.ndarray:
-        found = _plateaus(results[run], schedule, until)
-        return np.where(
-            _survived(results[run], schedule, until), [p is not None for p in found], np.nan
-        )
+        phase = until * float(results[run].step[-1])
+        found = [
+            p is not None and p.end - p.start > phase / 3
+            for p in _plateaus(results[run], schedule, until)
+        ]
+        return np.where(_survived(results[run], schedule, until), found, np.nan)
 
     return Claim(
         f"The training loss stabilises at {step_size}.",
-        f"1 if the seeds that survive the large-step phase have a plateau in it ({schedule})",
+        f"1 if a plateau fills a third of the large-step phase or more ({schedule}), survivors",
         values,
         "above",
         0.8,

@@ -15,7 +15,7 @@ from largestep.figures.style import figure
 __all__ = ["animate_paths", "draw_surface"]
 
 _COLOURS = ("#2f6f4f", "#3b6fb6", "#b3261e")
-_FRAMES = 60
+_FRAMES = 48
 
 
 def draw_surface(plane: xr.Dataset, paths: Mapping[str, np.ndarray], goal: np.ndarray) -> Figure:
@@ -49,6 +49,8 @@ def animate_paths(
         for colour, _ in zip(_COLOURS, paths, strict=True)
     ]
     _legend(drawing, paths)
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")
 
     def show(frame: int) -> list[Line2D]:
         for line, head, path in zip(lines, heads, paths.values(), strict=True):
@@ -59,7 +61,7 @@ def animate_paths(
         return [*lines, *heads]
 
     animation = FuncAnimation(drawing, show, frames=_FRAMES)
-    animation.save(file, writer=PillowWriter(fps=12), dpi=80)
+    animation.save(file, writer=PillowWriter(fps=12), dpi=75)
 
 
 def _contours(ax: Axes, plane: xr.Dataset, name: str, goal: np.ndarray) -> None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy.stats import theilslopes
 
 from largestep import checks
 
@@ -30,7 +29,7 @@ def plateau(
     steps: Shaped[np.ndarray, " k"],
     loss: Shaped[np.ndarray, " k"],
     *,
-    band: float = 2.0,
+    band: float = 4.0,
     min_share: float = 0.05,
     blocks: int = 50,
     floor: float = 1e-5,
@@ -130,6 +129,7 @@ def _error_of_a_median(values: np.ndarray, count: float) -> float:
 
 
 def _falls_or_rises(time: np.ndarray, values: np.ndarray, error: float) -> bool:
-    slope = float(theilslopes(values, time).slope)
+    earlier, later = np.triu_indices(len(time), k=1)
+    slope = float(np.median((values[later] - values[earlier]) / (time[later] - time[earlier])))
     slope_error = error / np.sqrt(np.sum((time - time.mean()) ** 2))
     return abs(slope) * time[-1] > 0.4 + 2 * slope_error * time[-1]

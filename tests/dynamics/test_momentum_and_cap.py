@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+
+import largestep as ls
+from largestep.dynamics import GD, SGD
+from largestep.networks import DiagonalLinear, Network, ReLU, compiled
+from largestep.problems import Problem
+from largestep.schedules import decay
+
+
+@compiled
+def line(theta, x, layout, workspace, gradient):
+    gradient[0] = x[0]
+    return theta[0] * x[0]
+
+
+class Line(Network):
+    inputs, parameters, prediction_and_gradient = 1, 1, line
+
+    def initialize(self, rng):
+        return np.zeros(1)
+
+
+def by_hand(network, problem, theta, order, step_sizes, momentum=0.0, cap=np.inf):
+    """Take the steps as PyTorch would, each example's step size capped."""
+    factor, velocity = 2 * network.loss_factor, np.zeros_like(theta)
+    for batch, step_size in zip(order, step_sizes, strict=True):
+        x = problem.x_train[batch]
+        jacobian = network.jacobian(theta, x)
+        residuals = network.predict(theta, x) - problem.y_train[batch]
+        with np.errstate(divide="ignore"):
+            own = np.minimum(step_size, cap / (factor * np.sum(jacobian**2, axis=1)))
+        gradient = np.mean((own * factor * residuals)[:, np.newaxis] * jacobian, axis=0)
+        velocity = momentum * velocity + gradient / step_size
+        theta = theta - step_size * velocity
+    return theta
+
+
+def end(runs):
+    return runs.parameters.isel(schedule=0, seed=0, step=-1).values
+
+
+def material(rng, network, batch, steps):
+    problem = Problem(rng.standard_normal((6, 2)), rng.standard_normal(6))
+    order = rng.integers(0, 6, size=(steps, batch)) if batch < 6 else np.tile(range(6), (steps, 1))
+    return problem, rng.standard_normal(network.parameters), order
+
+
+@pytest.mark.parametrize("network", [ReLU((2, 5)), DiagonalLinear(2)], ids=repr)
+@pytest.mark.parametrize("batch", [1, 3, 6])
+@pytest.mark.parametrize("momentum", [0.0, 0.7])
+@pytest.mark.parametrize("cap", [None, 0.3])
+def test_they_follow_their_equations(network, batch, momentum, cap, rng):
+    steps, schedule = 100, decay(0.1, factor=4, at=0.5)
+    problem, theta, order = material(rng, network, batch, steps)
+    dynamics = GD(cap, momentum) if batch == 6 else SGD(batch, cap, momentum)
+    runs = ls.simulate(
+        network,
+        problem,
+        dynamics,
+        schedule,
+        steps=steps,
+        order=order,
+        initial=theta,
+        measure=["parameters"],
+    )
+    step_sizes = schedule(np.arange(steps) / steps)
+    expected = by_hand(
+        network, problem, theta, order, step_sizes, momentum, np.inf if cap is None else cap
+    )
+    np.testing.assert_allclose(end(runs), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+def test_momentum_is_pytorchs(batch, rng):
+    torch = pytest.importorskip("torch")
+    network, steps, schedule = DiagonalLinear(2), 100, decay(0.05, factor=4, at=0.5)
+    problem, theta, order = material(rng, network, batch, steps)
+    dynamics = GD(momentum=0.8) if batch == 6 else SGD(momentum=0.8)
+    runs = ls.simulate(
+        network,
+        problem,
+        dynamics,
+        schedule,
+        steps=steps,
+        order=order,
+        initial=theta,
+        measure=["parameters"],
+    )
+    parameters = torch.tensor(theta, requires_grad=True)
+    optimizer = torch.optim.SGD([parameters], lr=0.1, momentum=0.8)
+    for step, examples in enumerate(order):
+        optimizer.param_groups[0]["lr"] = float(schedule(step / steps)[0])
+        x = torch.tensor(problem.x_train[examples])
+        y = torch.tensor(problem.y_train[examples])
+        optimizer.zero_grad()
+        loss = 0.5 * torch.mean((x @ (parameters[:2] * parameters[2:]) - y) ** 2)
+        loss.backward()
+        optimizer.step()
+    np.testing.assert_allclose(end(runs), parameters.detach().numpy(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_heavy_ball_is_stable_below_twice_one_plus_momentum(momentum):
+    problem = Problem(np.array([[1.0], [2.0]]), np.array([1.0, 2.0]))  # curvature 2.5
+    edge = 2 * (1 + momentum) / 2.5
+    runs = ls.simulate(
+        Line(),
+        problem,
+        GD(momentum=momentum),
+        {"below": 0.95 * edge, "above": 1.05 * edge},
+        steps=2000,
+        measure=["train_loss"],
+    )
+    assert runs.train_loss.sel(schedule="below")[0, -1] < 1e-20
+    assert runs.diverged_at.sel(schedule="above") > 0
+
+
+def test_a_capped_step_multiplies_its_residual_by_one_minus_cap():
+    runs = ls.simulate(
+        Line(),
+        Problem(np.array([[3.0]]), np.array([6.0])),
+        SGD(cap=1.5),
+        100.0,
+        steps=20,
+        measure=["parameters"],
+    )
+    residuals = 3 * runs.parameters.values.ravel() - 6
+    np.testing.assert_allclose(residuals, -6 * (1 - 1.5) ** np.arange(21), rtol=1e-10)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_cap_out_of_reach_changes_no_bit(sparse_problem, diagonal, batch):
+    free, capped = (
+        ls.simulate(
+            diagonal, sparse_problem, SGD(batch, cap=cap), 0.1, steps=500, measure=["parameters"]
+        )
+        for cap in (None, 1e300)
+    )
+    np.testing.assert_array_equal(free.parameters, capped.parameters)
+
+
+@pytest.mark.parametrize(
+    "dynamics",
+    [SGD(momentum=0.9), SGD(3, momentum=0.9), SGD(3, cap=0.5, momentum=0.9), GD(0.5, 0.9)],
+    ids=repr,
+)
+def test_neither_threads_nor_stretches_change_anything(
+    sparse_problem, diagonal, monkeypatch, dynamics
+):
+    def run(threads):
+        return ls.simulate(
+            diagonal,
+            sparse_problem,
+            dynamics,
+            0.02,
+            steps=300,
+            seeds=range(3),
+            measure=["parameters"],
+            threads=threads,
+        )
+
+    first = run(1)
+    assert first.identical(run(4))
+    for chunk in (1, 100, 1000):
+        monkeypatch.setattr("largestep.dynamics.simulation._CHUNK", chunk)
+        assert first.identical(run(2))
+
+
+@pytest.mark.parametrize("kind", [SGD, GD])
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"cap": 0.0}, ValueError, "cap must be above 0, got 0"),
+        ({"cap": float("inf")}, ValueError, "cap must be finite"),
+        ({"cap": "4"}, TypeError, "cap must be a number, got '4'"),
+        ({"momentum": 1.0}, ValueError, "momentum must be below 1, got 1"),
+        ({"momentum": -0.1}, ValueError, "momentum must be at least 0, got -0.1"),
+        ({"momentum": None}, TypeError, "momentum must be a number, got None"),
+    ],
+)
+def test_wrong_settings_are_named(kind, settings, error, message):
+    with pytest.raises(error, match=message):
+        kind(**settings)
