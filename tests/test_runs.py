@@ -66,11 +66,10 @@ def test_a_file_is_not_a_folder(tmp_path):
         runs.prepare_folder(file / "below")
 
 
-def test_the_configuration_follows_the_code(tmp_path):
-    source = tmp_path / "experiment.py"
-    source.write_text("a = 1")
-    first = runs.configuration("x", str(source), [0], quick=False)
-    assert first == runs.configuration("x", str(source), [0], quick=False)
-    source.write_text("a = 2")
-    assert runs.configuration("x", str(source), [0], quick=False)["code"] != first["code"]
+def test_the_configuration_follows_settings_and_code(monkeypatch):
+    first = runs.configuration("x", [0], quick=False)
+    assert first == runs.configuration("x", [0], quick=False)
+    assert first != runs.configuration("x", [1], quick=False)
+    monkeypatch.setattr(runs, "_COMPUTING", ("checks.py",))
+    assert runs.configuration("x", [0], quick=False)["code"] != first["code"]
     json.dumps(first)

@@ -74,7 +74,7 @@ def report(out: Path) -> Path:
 def _computed(
     experiment: Experiment, folder: Path, budget: Budget
 ) -> tuple[Results, dict[str, Any]]:
-    config = runs.configuration(experiment.name, experiment.source, budget.seeds, budget.quick)
+    config = runs.configuration(experiment.name, budget.seeds, budget.quick)
     stored = folder / "results.nc"
     if stored.exists():
         try:

@@ -28,7 +28,8 @@ __all__ = [
 Results = Mapping[str, xr.Dataset]
 """The datasets of one experiment, by the name of the simulation that gave them."""
 
-# What decides the numbers; a change anywhere else lets stored results stand.
+# What decides the numbers; a change anywhere else lets stored results stand. Experiments build on
+# each other, so that all of them count.
 _COMPUTING = (
     "checks.py",
     "measures.py",
@@ -37,6 +38,7 @@ _COMPUTING = (
     "networks",
     "dynamics",
     "metrics",
+    "experiments",
 )
 
 
@@ -81,19 +83,20 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def configuration(experiment: str, source: str, seeds: list[int], quick: bool) -> dict[str, Any]:
+def configuration(experiment: str, seeds: list[int], quick: bool) -> dict[str, Any]:
     """Return what fixes an experiment's numbers, and a fingerprint of the code that computes them.
 
     Parameters
     ----------
     experiment : its name.
-    source : path of the module that defines it.
     seeds, quick : as the user asked.
     """
     package = Path(largestep.__file__).parent
-    files = [Path(source)]
-    for entry in _COMPUTING:
-        files += sorted((package / entry).rglob("*.py")) or [package / entry]
+    files = [
+        file
+        for entry in _COMPUTING
+        for file in sorted((package / entry).rglob("*.py")) or [package / entry]
+    ]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())

@@ -57,7 +57,7 @@ def test_it_follows_its_equations(network, per_example, base, rng):
         dynamics,
         schedule,
         steps=steps,
-        order=order,
+        order=order if dynamics.takes_order else None,
         initial=theta,
         record=[0, 17, steps],
         measure=["parameters"],

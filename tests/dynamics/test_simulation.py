@@ -7,7 +7,7 @@ import xarray as xr
 
 import largestep as ls
 from largestep import measures
-from largestep.dynamics import GD, SGD, simulation
+from largestep.dynamics import GD, SGD, HoldLoss, simulation
 from largestep.measures import Measure
 from largestep.schedules import decay
 
@@ -155,12 +155,15 @@ def test_a_start_beyond_the_bound_has_diverged_before_the_first_step(sparse_prob
 
 
 def test_the_default_grid_is_dense_at_first_and_ends_at_the_end(sparse_problem, diagonal):
-    runs = ls.simulate(diagonal, sparse_problem, steps=50_000)
+    runs = ls.simulate(diagonal, sparse_problem, schedules=0.1, steps=50_000)
     steps = runs.step.values
     np.testing.assert_array_equal(steps[:101], np.arange(101))
     assert steps[-1] == 50_000
     assert 300 < len(steps) < 360
-    assert ls.simulate(diagonal, sparse_problem, steps=1).step.values.tolist() == [0, 1]
+    assert ls.simulate(diagonal, sparse_problem, schedules=0.1, steps=1).step.values.tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_the_step_size_is_that_of_the_last_step(sparse_problem, diagonal):
@@ -200,6 +203,7 @@ def test_a_measure_of_the_users_own(sparse_problem, diagonal):
     runs = ls.simulate(
         diagonal,
         sparse_problem,
+        schedules=0.1,
         steps=20,
         measure=[Measure("norm", norm, "norm of θ"), "parameters"],
     )
@@ -212,6 +216,7 @@ def test_every_seed_may_have_its_own_start_and_order(sparse_problem, diagonal, r
     both = ls.simulate(
         diagonal,
         sparse_problem,
+        schedules=0.1,
         steps=30,
         seeds=[0, 1],
         initial=starts,
@@ -222,6 +227,7 @@ def test_every_seed_may_have_its_own_start_and_order(sparse_problem, diagonal, r
         one = ls.simulate(
             diagonal,
             sparse_problem,
+            schedules=0.1,
             steps=30,
             initial=starts[k],
             order=order[k],
@@ -241,6 +247,7 @@ def test_an_error_in_a_measure_stops_everything(sparse_problem, diagonal):
         ls.simulate(
             diagonal,
             sparse_problem,
+            schedules=0.1,
             steps=1000,
             seeds=range(20),
             measure=[Measure("broken", interrupted, "broken")],
@@ -260,6 +267,9 @@ def test_an_error_in_a_measure_stops_everything(sparse_problem, diagonal):
         ({"seeds": -1}, ValueError, "seeds"),
         ({"schedules": np.nan}, ValueError, "step_size must be finite, got nan"),
         ({"schedules": {}}, ValueError, "at least one schedule"),
+        ({"schedules": None}, ValueError, "schedules must be given"),
+        ({"dynamics": HoldLoss()}, ValueError, "HoldLoss controls its step size"),
+        ({"dynamics": GD(), "order": np.zeros((10, 12), int)}, ValueError, "every example"),
         ({"threads": 0}, ValueError, "threads"),
         ({"record": [5, 3]}, ValueError, "record must increase"),
         ({"record": [0, 11]}, ValueError, "record must increase within"),
@@ -284,6 +294,7 @@ def test_bad_input_is_refused_before_anything_runs(
         "network": diagonal,
         "problem": sparse_problem,
         "dynamics": SGD(),
+        "schedules": 0.1,
         "steps": 10,
         **settings,
     }

@@ -2,6 +2,7 @@
 
 from largestep.dynamics.base import Descent, Dynamics
 from largestep.dynamics.gd import GD
+from largestep.dynamics.hold_loss import HoldLoss
 from largestep.dynamics.jacobian_penalty import JacobianPenalizedGD
 from largestep.dynamics.label_noise import LabelNoise
 from largestep.dynamics.sam import SAM
@@ -16,6 +17,7 @@ __all__ = [
     "ConstantNoiseSDE",
     "Descent",
     "Dynamics",
+    "HoldLoss",
     "JacobianPenalizedGD",
     "LabelNoise",
     "plateau_noise",

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,6 +34,24 @@ class Stretch:
 
     def __len__(self) -> int:
         return len(self.step_sizes)
+
+    def split(self, at: int) -> tuple["Stretch", "Stretch"]:
+        """Return the first `at` steps and the rest; both write to this stretch's arrays."""
+        marked = int(np.searchsorted(self.marks, at, side="right"))
+        return (
+            Stretch(
+                self.step_sizes[:at],
+                self.marks[:marked],
+                self.snapshots[:marked],
+                self.fractions[:at],
+            ),
+            Stretch(
+                self.step_sizes[at:],
+                self.marks[marked:] - at,
+                self.snapshots[marked:],
+                self.fractions[at:],
+            ),
+        )
 
 
 Advance = Callable[[np.ndarray, Stretch], int]
@@ -82,6 +101,7 @@ class Trajectory:
         noise: np.ndarray | None = None,
         cap: float | None = None,
         momentum: float = 0.0,
+        control: np.ndarray | None = None,
     ) -> int:
         """Move theta by the mean loss gradient over the examples of each row of `order`.
 
@@ -104,6 +124,7 @@ class Trajectory:
                 self.bound,
                 self._gradient,
                 self._velocity,
+                np.empty(0) if control is None else control,
                 stretch.marks,
                 stretch.snapshots,
             )
@@ -111,7 +132,19 @@ class Trajectory:
 
 
 class Dynamics(ABC):
-    """A way to choose the coefficients of the per-example gradients."""
+    """A way to choose the coefficients of the per-example gradients.
+
+    Attributes
+    ----------
+    controls_step_size : whether it sets its own step sizes: it is simulated without schedules.
+    """
+
+    controls_step_size: ClassVar[bool] = False
+
+    @property
+    def takes_order(self) -> bool:
+        """Whether the examples it visits are drawn, so that an order can replay them."""
+        return False
 
     @abstractmethod
     def batch(self, n: int) -> int:

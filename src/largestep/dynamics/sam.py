@@ -52,6 +52,11 @@ class SAM(Dynamics):
         if not isinstance(self.of, Descent):
             raise TypeError(f"of must be SGD(…) or GD(…), got {self.of!r}")
 
+    @property
+    def takes_order(self) -> bool:
+        """Whether the underlying descent takes an order."""
+        return self.of.takes_order
+
     def batch(self, n: int) -> int:
         """Return how many examples the underlying descent visits."""
         return self.of.batch(n)

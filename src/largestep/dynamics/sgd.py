@@ -42,6 +42,11 @@ class SGD(Descent):
         checks.integer("batch_size", self.batch_size, at_least=1)
         super().__post_init__()
 
+    @property
+    def takes_order(self) -> bool:
+        """An order replays the examples."""
+        return True
+
     def batch(self, n: int) -> int:
         """Return the batch size."""
         return self.batch_size

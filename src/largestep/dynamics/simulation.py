@@ -19,7 +19,7 @@ from largestep.measures import Measure
 from largestep.networks import Network
 from largestep.problems import Problem
 from largestep.progress import track
-from largestep.schedules import Schedule, as_schedule
+from largestep.schedules import Schedule, as_schedule, constant
 
 __all__ = ["record_grid", "simulate"]
 
@@ -34,7 +34,7 @@ def simulate(
     network: Network,
     problem: Problem,
     dynamics: Dynamics | None = None,
-    schedules: Mapping[str, Schedule | float] | Schedule | float = 0.1,
+    schedules: Mapping[str, Schedule | float] | Schedule | float | None = None,
     *,
     steps: int,
     seeds: int | Iterable[int] = 0,
@@ -57,12 +57,14 @@ def simulate(
     network : what is trained.
     problem : the data it is trained and tested on.
     dynamics : how it is trained; SGD with batch size 1 by default.
-    schedules : {label: schedule}, or one schedule or step size, whose label is its description.
+    schedules : {label: schedule}, or one schedule or step size, whose label is its description;
+        left out for a dynamics that controls its own step size, as `HoldLoss` does.
     steps : number of steps of each trajectory.
     seeds : distinct integers.
     measure : what to record: names, or the `Measure`s of `largestep.measures`.
     record : increasing steps in [0, steps] at which to record the state *after* so many steps;
         by default the first hundred, then about 250 points, half geometric and half linear.
+        Nothing is simulated beyond the last.
     order : example indices to visit, of shape (steps, batch) or (seeds, steps, batch), in place
         of random ones: replays a trajectory exactly.
     initial : parameters to start from, of shape (p,) or (seeds, p), in place of the network's
@@ -93,7 +95,7 @@ def simulate(
     cores = os.cpu_count() or 1
     threads = checks.integer("threads", cores if threads is None else threads, at_least=1)
     chosen = measures.named(measure)
-    labelled = _labelled(schedules)
+    labelled = _labelled(schedules, dynamics)
     recorded = record_grid(steps) if record is None else _check_record(record, steps)
     given_order = None if order is None else _check_order(order, problem, dynamics, steps, seeds)
     starts = None if initial is None else _check_initial(initial, network, seeds)
@@ -202,6 +204,8 @@ def _follow(
     thetas = np.empty((len(recorded), len(theta)))
     step_sizes = np.full(len(recorded), np.nan)
     done = 0
+    if recorded[-1] == 0:
+        thetas[0], step_sizes[0] = theta, schedule(0.0)[0]
     while done < recorded[-1]:
         if stop.is_set():
             raise InterruptedError("the simulation was stopped")
@@ -253,7 +257,17 @@ def _replayed(order: np.ndarray) -> Callable[[int, int], np.ndarray]:
     return examples
 
 
-def _labelled(schedules: Mapping[str, Schedule | float] | Schedule | float) -> dict[str, Schedule]:
+def _labelled(
+    schedules: Mapping[str, Schedule | float] | Schedule | float | None, dynamics: Dynamics
+) -> dict[str, Schedule]:
+    if dynamics.controls_step_size:
+        if schedules is not None:
+            raise ValueError(
+                f"schedules must be left out: {type(dynamics).__name__} controls its step size"
+            )
+        return {repr(dynamics): constant(0.0)}
+    if schedules is None:
+        raise ValueError("schedules must be given: a step size, a schedule or several by label")
     if not isinstance(schedules, Mapping):
         schedule = as_schedule(schedules)
         return {repr(schedule): schedule}
@@ -290,6 +304,8 @@ def _check_record(record: Sequence[int] | np.ndarray, steps: int) -> np.ndarray:
 def _check_order(
     order: np.ndarray, problem: Problem, dynamics: Dynamics, steps: int, seeds: list[int]
 ) -> np.ndarray:
+    if not dynamics.takes_order:
+        raise ValueError(f"order must be left out: {dynamics!r} visits every example")
     order = np.asarray(order)
     batch = dynamics.batch(problem.n)
     if order.dtype.kind not in "iu":

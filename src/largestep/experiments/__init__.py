@@ -16,6 +16,7 @@ NAMES = (
     "three-layer",
     "surface",
     "one-dimension",
+    "hold",
 )
 """Every experiment, in the order of the page."""
 

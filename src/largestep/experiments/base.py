@@ -62,8 +62,3 @@ class Experiment:
     claims: tuple[Claim, ...]
     draw: Callable[[Results], Mapping[str, "Figure"]]
     animate: Callable[[Results, Path], None] | None = None
-
-    @property
-    def source(self) -> str:
-        """Path of the module that defines it."""
-        return self.compute.__code__.co_filename

@@ -41,16 +41,19 @@ SCHEDULES = {
 }
 
 
+NETWORK = networks.ReLU(
+    widths=(1, 100),
+    biases=(True, False),
+    weights_from=(networks.Signs(2.5), networks.Gaussian(4.0)),
+    biases_from=networks.Gaussian(2.5),
+)
+
+
 def compute(budget: Budget) -> Results:
     """Return the trajectories of `regression-1d`."""
     return {
         "sgd": simulate(
-            networks.ReLU(
-                widths=(1, 100),
-                biases=(True, False),
-                weights_from=(networks.Signs(2.5), networks.Gaussian(4.0)),
-                biases_from=networks.Gaussian(2.5),
-            ),
+            NETWORK,
             problems.one_dimensional_regression(),
             SGD(batch_size=1),
             SCHEDULES,
