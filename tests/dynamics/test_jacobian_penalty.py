@@ -106,26 +106,6 @@ def test_a_divergence_ends_it(sparse_problem, diagonal):
     assert runs.train_loss[0, 0, -1].isnull()
 
 
-def test_neither_threads_nor_stretches_change_anything(sparse_problem, diagonal, monkeypatch):
-    def run(threads):
-        return ls.simulate(
-            diagonal,
-            sparse_problem,
-            JacobianPenalizedGD(0.01),
-            {"small": 0.1, "large": 0.3},
-            steps=300,
-            seeds=range(2),
-            measure=["parameters"],
-            threads=threads,
-        )
-
-    first = run(1)
-    assert first.identical(run(4))
-    for chunk in (1, 100, 1000):
-        monkeypatch.setattr("largestep.dynamics.simulation._CHUNK", chunk)
-        assert first.identical(run(2))
-
-
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="strength must be at least 0, got -1"):
         JacobianPenalizedGD(-1.0)

@@ -101,27 +101,6 @@ def test_it_follows_its_equation_with_a_schedule(rng):
     np.testing.assert_allclose(runs.parameters.values[0, 0, -1], theta, rtol=1e-9)
 
 
-@pytest.mark.parametrize("base", BASES, ids=repr)
-def test_neither_threads_nor_stretches_change_anything(sparse_problem, diagonal, monkeypatch, base):
-    def run(threads):
-        return ls.simulate(
-            diagonal,
-            sparse_problem,
-            LabelNoise(linear(0.2, 0.0), of=base),
-            0.05,
-            steps=300,
-            seeds=range(3),
-            measure=["parameters"],
-            threads=threads,
-        )
-
-    first = run(1)
-    assert first.identical(run(4))
-    for chunk in (1, 100, 1000):
-        monkeypatch.setattr("largestep.dynamics.simulation._CHUNK", chunk)
-        assert first.identical(run(2))
-
-
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="sigma must be at least 0, got -1"):
         LabelNoise(-1.0)

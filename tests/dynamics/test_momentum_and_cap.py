@@ -140,33 +140,6 @@ def test_a_cap_out_of_reach_changes_no_bit(sparse_problem, diagonal, batch):
     np.testing.assert_array_equal(free.parameters, capped.parameters)
 
 
-@pytest.mark.parametrize(
-    "dynamics",
-    [SGD(momentum=0.9), SGD(3, momentum=0.9), SGD(3, cap=0.5, momentum=0.9), GD(0.5, 0.9)],
-    ids=repr,
-)
-def test_neither_threads_nor_stretches_change_anything(
-    sparse_problem, diagonal, monkeypatch, dynamics
-):
-    def run(threads):
-        return ls.simulate(
-            diagonal,
-            sparse_problem,
-            dynamics,
-            0.02,
-            steps=300,
-            seeds=range(3),
-            measure=["parameters"],
-            threads=threads,
-        )
-
-    first = run(1)
-    assert first.identical(run(4))
-    for chunk in (1, 100, 1000):
-        monkeypatch.setattr("largestep.dynamics.simulation._CHUNK", chunk)
-        assert first.identical(run(2))
-
-
 @pytest.mark.parametrize("kind", [SGD, GD])
 @pytest.mark.parametrize(
     ("settings", "error", "message"),

@@ -122,30 +122,6 @@ def test_a_residual_beyond_the_bound_uphill_is_a_divergence(sparse_problem, diag
     assert runs.train_loss[0, 0, 1:].isnull().all()
 
 
-@pytest.mark.parametrize("base", BASES, ids=repr)
-@pytest.mark.parametrize("per_example", [True, False])
-def test_neither_threads_nor_stretches_change_anything(
-    sparse_problem, diagonal, monkeypatch, per_example, base
-):
-    def run(threads):
-        return ls.simulate(
-            diagonal,
-            sparse_problem,
-            SAM(0.02, of=base, per_example=per_example),
-            0.05,
-            steps=300,
-            seeds=range(3),
-            measure=["parameters"],
-            threads=threads,
-        )
-
-    first = run(1)
-    assert first.identical(run(4))
-    for chunk in (1, 100, 1000):
-        monkeypatch.setattr("largestep.dynamics.simulation._CHUNK", chunk)
-        assert first.identical(run(2))
-
-
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="rho must be at least 0, got -1"):
         SAM(-1.0)

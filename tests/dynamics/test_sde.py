@@ -189,26 +189,6 @@ def test_a_divergence_is_counted_in_whole_steps(sparse_problem, diagonal):
         assert np.isnan(run.train_loss.sel(step=slice(at + 1, None))).all()
 
 
-def test_neither_threads_nor_stretches_change_anything(sparse_problem, diagonal, monkeypatch):
-    def run(threads):
-        return ls.simulate(
-            diagonal,
-            sparse_problem,
-            ConstantNoiseSDE(linear(0.0, 0.01), substeps=2),
-            {"decay": decay(0.2, factor=2, at=0.5), "warm-up": linear(0.0, 0.2)},
-            steps=300,
-            seeds=range(3),
-            measure=["parameters"],
-            threads=threads,
-        )
-
-    first = run(1)
-    assert first.identical(run(4))
-    for chunk in (1, 200, 1000):
-        monkeypatch.setattr("largestep.dynamics.simulation._CHUNK", chunk)
-        assert first.identical(run(2))
-
-
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [

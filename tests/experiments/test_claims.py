@@ -45,7 +45,8 @@ def test_the_interval_holds_the_statistic_and_is_reproducible(values):
     first, second = check(values), check(values)
     assert first == second
     low, high = first["interval"]
-    assert low <= first["statistic"] <= high
+    # Interpolating quantiles round.
+    assert low - 1e-12 <= first["statistic"] <= high + 1e-12
 
 
 def test_shares_are_means():

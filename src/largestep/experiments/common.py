@@ -1,17 +1,24 @@
 """Claims that several experiments share: plateaus, and sparsity against the large-step phase."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from largestep import metrics
+from largestep.dynamics import SGD, simulate
+from largestep.experiments.base import Budget
 from largestep.experiments.claims import Claim
+from largestep.measures import Measure
+from largestep.networks import Network
+from largestep.problems import Problem
 from largestep.runs import Results
+from largestep.schedules import Schedule
 
 __all__ = [
     "at_end",
+    "capped_and_not",
     "diverges_rarely",
     "drops_at_decay",
     "falls",
@@ -24,6 +31,34 @@ __all__ = [
 
 Quantity = Callable[[xr.Dataset], xr.DataArray]
 """Picks a quantity with dimensions schedule, seed, step out of a dataset."""
+
+
+def capped_and_not(
+    budget: Budget,
+    name: str,
+    network: Network,
+    problem: Problem,
+    schedules: Mapping[str, Schedule],
+    *,
+    cap: float,
+    steps: int,
+    measure: Sequence[str | Measure],
+) -> Results:
+    """Return the trajectories of SGD, as in the paper ("sgd") and with a cap ("capped")."""
+    return {
+        run: simulate(
+            network,
+            problem,
+            dynamics,
+            schedules,
+            steps=budget.steps(steps),
+            seeds=budget.seeds,
+            measure=measure,
+            threads=budget.threads,
+            progress=f"{name}, {run}" if budget.progress else None,
+        )
+        for run, dynamics in (("sgd", SGD()), ("capped", SGD(cap=cap)))
+    }
 
 
 def at_end(quantity: xr.DataArray, schedule: str) -> np.ndarray:

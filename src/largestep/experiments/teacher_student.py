@@ -7,11 +7,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from largestep import measures, networks, problems
-from largestep.dynamics import SGD, simulate
 from largestep.experiments.base import Budget, Experiment
 from largestep.experiments.claims import Claim
 from largestep.experiments.common import (
     at_end,
+    capped_and_not,
     diverges_rarely,
     drops_at_decay,
     falls,
@@ -83,30 +83,26 @@ def turned(network: networks.Network, data: problems.Problem, thetas: np.ndarray
 
 def compute(budget: Budget) -> Results:
     """Return the trajectories of SGD, as in the paper and with a cap on each example's step."""
-    return {
-        name: simulate(
-            STUDENT,
-            problem(),
-            dynamics,
-            SCHEDULES,
-            steps=budget.steps(14_126),
-            seeds=budget.seeds,
-            measure=(
-                "train_loss",
-                "test_loss",
-                measures.jacobian_rank(1e-4, every=3),
-                measures.feature_sparsity(0.99, every=3),
-                measures.parameters(every=3),
-                measures.Measure(
-                    "aligned_share", aligned_share, "share of mass within 5° of a teacher"
-                ),
-                measures.Measure("turned", turned, "median turn of a neuron, degrees"),
+    return capped_and_not(
+        budget,
+        "teacher-student",
+        STUDENT,
+        problem(),
+        SCHEDULES,
+        cap=CAP,
+        steps=14_126,
+        measure=(
+            "train_loss",
+            "test_loss",
+            measures.jacobian_rank(1e-4, every=3),
+            measures.feature_sparsity(0.99, every=3),
+            measures.parameters(every=3),
+            measures.Measure(
+                "aligned_share", aligned_share, "share of mass within 5° of a teacher"
             ),
-            threads=budget.threads,
-            progress=f"teacher-student, {name}" if budget.progress else None,
-        )
-        for name, dynamics in (("sgd", SGD()), ("capped", SGD(cap=CAP)))
-    }
+            measures.Measure("turned", turned, "median turn of a neuron, degrees"),
+        ),
+    )
 
 
 def draw(results: Results) -> Mapping[str, Figure]:

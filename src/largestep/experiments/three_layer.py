@@ -7,10 +7,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from largestep import measures, networks, problems
-from largestep.dynamics import SGD, simulate
 from largestep.experiments.base import Budget, Experiment
 from largestep.experiments.claims import Claim
 from largestep.experiments.common import (
+    capped_and_not,
     diverges_rarely,
     drops_at_decay,
     falls,
@@ -49,26 +49,22 @@ def problem() -> problems.Problem:
 
 def compute(budget: Budget) -> Results:
     """Return the trajectories of SGD, as in the paper and with a cap on each example's step."""
-    return {
-        name: simulate(
-            STUDENT,
-            problem(),
-            dynamics,
-            SCHEDULES,
-            steps=budget.steps(10_001),
-            seeds=budget.seeds,
-            measure=(
-                "train_loss",
-                "test_loss",
-                measures.jacobian_rank(1e-4, every=15),
-                measures.feature_sparsity(0.99, layer=0, every=3),
-                measures.feature_sparsity(0.99, every=3),
-            ),
-            threads=budget.threads,
-            progress=f"three-layer, {name}" if budget.progress else None,
-        )
-        for name, dynamics in (("sgd", SGD()), ("capped", SGD(cap=CAP)))
-    }
+    return capped_and_not(
+        budget,
+        "three-layer",
+        STUDENT,
+        problem(),
+        SCHEDULES,
+        cap=CAP,
+        steps=10_001,
+        measure=(
+            "train_loss",
+            "test_loss",
+            measures.jacobian_rank(1e-4, every=15),
+            measures.feature_sparsity(0.99, layer=0, every=3),
+            measures.feature_sparsity(0.99, every=3),
+        ),
+    )
 
 
 def draw(results: Results) -> Mapping[str, Figure]:
