@@ -52,7 +52,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     falls(
         "sgd",
-        lambda d: -d.test_loss,
+        lambda d: d.test_loss,
         "test loss",
         from_schedule=LARGE[2],
         to_schedule=SMALL,
