@@ -16,6 +16,7 @@ NAMES = (
     "three-layer",
     "surface",
     "one-dimension",
+    "sde",
     "hold",
 )
 """Every experiment, in the order of the page."""

@@ -1,0 +1,73 @@
+"""The figures of `sde`: curves side by side, and the table of agreement."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from largestep.figures import curves
+from largestep.figures.style import figure, legend_above
+
+__all__ = ["draw_agreement", "draw_curves"]
+
+
+def draw_curves(
+    rows: Mapping[str, tuple[xr.Dataset, xr.Dataset]],
+    quantities: Callable[[xr.Dataset], list[str]],
+) -> Figure:
+    """Draw SGD and the SDE, a row for each problem and a column for each measure.
+
+    Parameters
+    ----------
+    rows : {problem: (SGD's runs, the SDE's runs)}, with dimensions seed and step.
+    quantities : names of the measures of a dataset.
+    """
+    columns = max(len(quantities(sgd)) for sgd, _ in rows.values())
+    drawing, axes = figure(len(rows), columns, size=(3.4 * columns, 2.4 * len(rows) + 0.5))
+    for row, (name, ways) in enumerate(rows.items()):
+        together = xr.concat(
+            list(ways),
+            xr.DataArray(["SGD", "SDE"], dims="schedule", name="schedule"),
+            combine_attrs="drop_conflicts",
+        )
+        panels = axes[columns * row : columns * (row + 1)]
+        names = quantities(ways[0])
+        for panel, quantity in zip(panels, names, strict=False):
+            curves.bands(panel, together[quantity], log="loss" in quantity)
+        panels[0].set_ylabel(f"{name}\n{panels[0].get_ylabel()}")
+        for panel in panels[len(names) :]:
+            panel.set_axis_off()
+    legend_above(drawing, axes[0], "")
+    return drawing
+
+
+def draw_agreement(table: xr.Dataset) -> Figure:
+    """Draw the ratio of medians for every problem, measure and time; a dot where laws differ."""
+    lines = [
+        (problem, quantity)
+        for problem in table.problem.values
+        for quantity in table["quantity"].values
+        if table.ratio.sel(problem=problem, quantity=quantity).notnull().any()
+    ]
+    ratio, p = (
+        np.stack([table[key].sel(problem=a, quantity=b).values for a, b in lines])
+        for key in ("ratio", "p")
+    )
+    drawing, (ax,) = figure(1, 1, size=(8, 0.3 * len(lines) + 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        colour = np.clip(np.log2(ratio), -1, 1)
+    ax.imshow(colour, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    flat = dict(zip(table.problem.values, table.flat.values, strict=True))
+    for i, j in np.ndindex(*ratio.shape):
+        if np.isfinite(ratio[i, j]):
+            mark = " •" if p[i, j] < 0.05 else ""
+            ax.text(j, i, f"{ratio[i, j]:.2f}{mark}", ha="center", va="center", fontsize=8)
+    ax.set_xticks(range(table.sizes["time"]), list(table.time.values))
+    ax.set_yticks(
+        range(len(lines)),
+        [f"{a}{'' if flat[a] else ' (not flat)'}: {b.replace('_', ' ')}" for a, b in lines],
+    )
+    ax.grid(visible=False)
+    ax.set_title("medians, SDE over SGD; • distributions differ (5 %, corrected)", fontsize=9)
+    return drawing

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from largestep.metrics import cliffs_delta, energy_test, holm
+
+
+def test_the_distance_is_that_of_its_definition(rng):
+    x, y = rng.standard_normal(15), rng.standard_normal(15) + 0.3
+
+    def mean(a, b):
+        return np.mean(np.abs(np.subtract.outer(a, b)))
+
+    distance, _ = energy_test(x, y, permutations=10)
+    assert distance == pytest.approx(2 * mean(x, y) - mean(x, x) - mean(y, y))
+    # SciPy's is its square root.
+    assert distance == pytest.approx(stats.energy_distance(x, y) ** 2)
+
+
+def test_p_values_are_uniform_under_equality_and_small_under_difference(rng):
+    equal = [
+        energy_test(rng.standard_normal(20), rng.standard_normal(20), permutations=199)[1]
+        for _ in range(200)
+    ]
+    assert stats.kstest(equal, "uniform").pvalue > 0.01
+    assert energy_test(rng.standard_normal(30), rng.standard_normal(30) + 2)[1] < 1e-3
+    # A difference in spread alone is one too.
+    assert energy_test(rng.standard_normal(60), 4 * rng.standard_normal(60))[1] < 0.01
+
+
+def test_unusable_samples_are_refused():
+    with pytest.raises(ValueError, match="as large as each other"):
+        energy_test(np.ones(3), np.ones(4))
+    with pytest.raises(ValueError, match="y must be finite"):
+        energy_test(np.ones(2), np.array([1.0, np.nan]))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_bonferroni_at_the_smallest_and_never_lowers(values):
+    p = np.array(values)
+    corrected = holm(p)
+    assert (corrected >= p).all()
+    assert corrected.min() == pytest.approx(min(1.0, len(p) * p.min()))
+    assert (np.diff(corrected[np.argsort(p, kind="stable")]) >= -1e-15).all()
+
+
+def test_holm_passes_over_missing_values():
+    np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.02])), [0.02, np.nan, 0.02])
+
+
+def test_cliffs_delta_counts_pairs():
+    assert cliffs_delta(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0.0
+    assert cliffs_delta(np.array([0.0, 3.0]), np.array([1.0, 2.0])) == 0.0
+    assert cliffs_delta(np.array([0.0]), np.array([1.0, 2.0])) == -1.0
