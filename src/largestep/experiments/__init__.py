@@ -17,6 +17,7 @@ NAMES = (
     "surface",
     "one-dimension",
     "sde",
+    "rivals",
     "hold",
 )
 """Every experiment, in the order of the page."""

@@ -62,7 +62,10 @@ def draw_agreement(table: xr.Dataset) -> Figure:
     for i, j in np.ndindex(*ratio.shape):
         if np.isfinite(ratio[i, j]):
             mark = " •" if p[i, j] < 0.05 else ""
-            ax.text(j, i, f"{ratio[i, j]:.2f}{mark}", ha="center", va="center", fontsize=8)
+            ink = "white" if abs(colour[i, j]) > 0.6 else "black"
+            ax.text(
+                j, i, f"{ratio[i, j]:.2f}{mark}", ha="center", va="center", fontsize=8, color=ink
+            )
     ax.set_xticks(range(table.sizes["time"]), list(table.time.values))
     ax.set_yticks(
         range(len(lines)),
