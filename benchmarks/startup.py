@@ -16,14 +16,12 @@ def measure() -> list[dict[str, Any]]:
     def call(*arguments: str) -> None:
         subprocess.run([command, *arguments], check=True, capture_output=True)
 
-    with tempfile.TemporaryDirectory() as out:
-        reproduce = ("reproduce", "diagonal", "--seeds", "1", "--out", out)
-        return [
-            row("largestep --help", None, seconds(lambda: call("--help")), "< 0.5 s"),
-            row(
-                "largestep reproduce diagonal, again",
-                None,
-                seconds(lambda: call(*reproduce)),
-                "< 5 s",
-            ),
-        ]
+    def reproduce() -> None:
+        # A folder of its own each time: stored results would be taken up, not computed.
+        with tempfile.TemporaryDirectory() as out:
+            call("reproduce", "diagonal", "--seeds", "1", "--out", out)
+
+    return [
+        row("largestep --help", None, seconds(lambda: call("--help")), "< 0.5 s"),
+        row("largestep reproduce diagonal, again", None, seconds(reproduce), "< 5 s"),
+    ]

@@ -126,3 +126,20 @@ def test_an_interrupted_run_stops_at_once_and_leaves_no_litter(tmp_path):
     assert "takes up what is finished" in errors
     assert "Traceback" not in errors
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
+    arguments = ["sweep", "diagonal", "--x", "step_size=0.05:0.3:12", "--y", "decay_at=0.2,0.5"]
+    arguments += ["--seeds", "8", "--steps", "60000", "--threads", "1", "--out", str(tmp_path)]
+    process = subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.DEVNULL)
+    columns = tmp_path / "columns"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (columns / "0001.nc").exists():
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    finished = {p: p.stat().st_mtime_ns for p in columns.glob("0*.nc")}
+    assert 2 <= len(finished) < 12
+    assert largestep(*arguments).returncode == 0
+    assert (tmp_path / "figure.png").exists()
+    assert all(p.stat().st_mtime_ns == then for p, then in finished.items())

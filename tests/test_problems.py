@@ -42,6 +42,34 @@ def test_the_papers_teacher_gives_its_printed_targets():
     np.testing.assert_allclose(problem().y_train[:8], printed, atol=1e-4)
 
 
+def test_the_seed_and_nothing_else_fixes_the_data():
+    def arrays(seed):
+        problem = problems.sparse_regression(n=10, d=30, nonzeros=4, seed=seed, noise=0.1)
+        return [problem.x_train, problem.y_train, problem.x_test, problem.y_test, problem.truth]
+
+    before = arrays(3)
+    np.random.default_rng(0).standard_normal(100)
+    for first, again, other in zip(before, arrays(3), arrays(4), strict=True):
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+
+def test_there_are_a_thousand_test_points_unless_asked_otherwise():
+    assert problems.sparse_regression(n=4, d=3, nonzeros=1).x_test.shape == (1000, 3)
+    assert problems.sparse_regression(n=4, d=3, nonzeros=1, test_points=7).y_test.shape == (7,)
+
+
+def test_numbers_of_any_real_type_and_layout_become_float64():
+    x = np.asfortranarray([[1, 2], [3, 4], [5, 6]])
+    problem = Problem(x, [True, False, True], x[:1].astype(np.float32), np.ones(1), truth=[[1, 2]])
+    for array in (problem.x_train, problem.y_train, problem.x_test, problem.y_test, problem.truth):
+        assert array.dtype == np.float64
+        assert array.flags.c_contiguous
+        assert not array.flags.writeable
+    np.testing.assert_array_equal(problem.x_train, x)
+    assert problem.truth.shape == (1, 2)
+
+
 def test_arrays_are_copies_that_cannot_be_written():
     x, y = np.ones((3, 2)), np.zeros(3)
     problem = Problem(x, y)
@@ -69,6 +97,20 @@ def test_unusable_arrays_are_refused(x, y, message):
         Problem(np.array(x), np.array(y))
 
 
+def test_test_points_and_truth_are_checked_as_training_points_are():
+    x, y = np.ones((2, 2)), np.ones(2)
+    with pytest.raises(ValueError, match=r"x_test must be finite, got inf at index \(0, 1\)"):
+        Problem(x, y, [[1.0, np.inf]], [1.0])
+    with pytest.raises(ValueError, match=r"y_test must be finite, got nan at index \(1,\)"):
+        Problem(x, y, x, [1.0, np.nan])
+    with pytest.raises(ValueError, match=r"truth must be finite, got nan at index \(0,\)"):
+        Problem(x, y, truth=[np.nan, 1.0])
+    with pytest.raises(ValueError, match="x_test and y_test must have as many rows, got 2 and 3"):
+        Problem(x, y, x, np.ones(3))
+    with pytest.raises(ValueError, match="x_test must not be empty"):
+        Problem(x, y, np.ones((0, 2)), np.ones(0))
+
+
 def test_text_and_complex_arrays_are_refused():
     with pytest.raises(TypeError, match="real numbers"):
         Problem(np.array([["a"]]), np.zeros(1))
@@ -85,7 +127,16 @@ def test_test_points_must_match_the_training_points():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"n": 0}, {"d": 0}, {"nonzeros": 9}, {"noise": -1.0}, {"noise": np.nan}, {"test_points": 0}],
+    [
+        {"n": 0},
+        {"d": 0},
+        {"nonzeros": 0},
+        {"nonzeros": 9},
+        {"noise": -1.0},
+        {"noise": np.nan},
+        {"test_points": 0},
+        {"seed": -1},
+    ],
 )
 def test_sizes_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):

@@ -50,6 +50,52 @@ def test_values_are_finite_and_never_negative(first, second, at):
         assert (values >= 0).all()
 
 
+@given(sizes, st.floats(1.0, 50.0), st.floats(1.0, 50.0), fractions, fractions)
+def test_the_later_of_two_decays_divides_the_earlier(before, first, second, one, other):
+    inner, outer = sorted([one, other])
+    schedule = decay(decay(before, factor=first, at=inner), factor=second, at=outer)
+    assert schedule(1.0)[0] == pytest.approx(before / first / second)
+    if outer < 1.0:
+        between = schedule(np.linspace(inner, outer, 5, endpoint=False))
+        np.testing.assert_allclose(between, before if inner == outer == 0 else before / first)
+
+
+@given(
+    st.lists(st.floats(1e-6, 1.0), max_size=5, unique=True).map(sorted),
+    st.lists(fractions, min_size=1, max_size=20),
+)
+def test_the_piece_in_force_is_the_last_that_has_started(later, t):
+    starts = [0.0, *later]
+    schedule = piecewise({at: float(k) for k, at in enumerate(starts)})
+    expected = [max(k for k, at in enumerate(starts) if at <= one) for one in t]
+    np.testing.assert_array_equal(schedule(np.array(t)), expected)
+
+
+@given(sizes, sizes, st.floats(0.01, 100.0))
+def test_a_scaled_schedule_is_the_schedule_times_the_factor(start, end, factor):
+    schedule = decay(linear(start, end), factor=3, at=0.4)
+    t = np.linspace(0, 1, 33)
+    np.testing.assert_allclose((factor * schedule)(t), factor * schedule(t))
+    np.testing.assert_allclose((schedule * factor)(t), factor * schedule(t))
+    np.testing.assert_allclose((schedule / factor)(t), schedule(t) / factor)
+
+
+@given(st.lists(fractions, min_size=2, max_size=20))
+def test_a_value_depends_on_its_own_fraction_alone(t):
+    schedule = piecewise(
+        {0.0: power(0.1, 1.0, exponent=0.5, until=0.3), 0.6: exponential(1.0, 0.1)}
+    )
+    np.testing.assert_array_equal(schedule(np.array(t)), [schedule(one)[0] for one in t])
+
+
+def test_ramps_agree_with_their_formulas_on_the_way():
+    t = np.linspace(0, 0.8, 9)
+    progress = t / 0.8
+    np.testing.assert_allclose(linear(0.1, 0.5, until=0.8)(t), 0.1 + 0.4 * progress)
+    np.testing.assert_allclose(power(0.5, 0.1, exponent=2.0, until=0.8)(t), 0.5 - 0.4 * progress**2)
+    np.testing.assert_allclose(exponential(0.1, 0.5, until=0.8)(t), 0.1 * 5**progress)
+
+
 def test_pieces_take_over_where_they_start():
     schedule = piecewise({0.0: 1.0, 0.25: linear(0.0, 1.0), 0.75: 3.0})
     np.testing.assert_allclose(
@@ -69,6 +115,28 @@ def test_the_papers_warm_ups():
     np.testing.assert_allclose(peaks, [0.103, 0.150, 0.181], atol=5e-4)
     short, long, _ = (schedule(1.0)[0] for schedule in regression_1d.SCHEDULES.values())
     assert long / short == pytest.approx(73, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("until", "divisor", "peak"), [(0.1, 3.5, 0.103), (0.3, 2.5, 0.150), (0.5, 5, 0.181)]
+)
+def test_the_three_layer_warm_up_can_be_written_down(until, divisor, peak):
+    schedule = decay(power(0.04, 0.24, exponent=0.5), factor=divisor, at=until)
+    t = np.linspace(0, until, 50, endpoint=False)
+    np.testing.assert_allclose(schedule(t), 0.04 * (1 + 5 * np.sqrt(t)))
+    assert divisor * schedule(until)[0] == pytest.approx(peak, abs=5e-4)
+    np.testing.assert_allclose(schedule(np.array([until, 1.0])), schedule(until)[0])
+
+
+def test_the_two_late_step_sizes_of_regression_1d_differ_73_fold():
+    def late(until, divisor):
+        steepness = 400 * until
+        schedule = decay(linear(0.0002, 0.0002 * steepness), factor=divisor, at=until)
+        t = np.linspace(0, until, 50, endpoint=False)
+        np.testing.assert_allclose(schedule(t), 0.0002 * (1 + (steepness - 1) * t))
+        return schedule(1.0)[0]
+
+    assert late(0.5, 3) / late(0.02, 2.5) == pytest.approx(73.5, abs=0.1)
 
 
 def test_schedules_say_what_they_are():
@@ -96,6 +164,14 @@ def test_schedules_say_what_they_are():
         lambda: piecewise({}),
         lambda: piecewise({0.5: 1.0}),
         lambda: piecewise({0.0: 1.0, 0.7: 1.0, 0.3: 1.0}),
+        lambda: piecewise({0.0: 1.0, np.nan: 1.0}),
+        lambda: piecewise({0.0: -1.0}),
+        lambda: decay(0.1, factor=2.0, at=np.nan),
+        lambda: decay(0.1, factor=np.inf, at=0.5),
+        lambda: -1.0 * constant(1.0),
+        lambda: np.nan * constant(1.0),
+        lambda: constant(1.0) / 0.0,
+        lambda: constant(1.0)(-0.1),
         lambda: constant(1.0)(1.5),
         lambda: constant(1.0)(np.nan),
     ],

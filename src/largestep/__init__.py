@@ -17,15 +17,25 @@ __version__ = "0.1.0"
 # Submodules load on first use: `largestep --help` must not wait for Numba and xarray.
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["dynamics", "experiments", "metrics", "networks", "problems", "schedules"],
-    submod_attrs={"dynamics.simulation": ["simulate"]},
+    submodules=[
+        "dynamics",
+        "experiments",
+        "measures",
+        "metrics",
+        "networks",
+        "problems",
+        "schedules",
+    ],
+    submod_attrs={"dynamics.simulation": ["simulate"], "sweeps": ["sweep"]},
 )
 
 if TYPE_CHECKING:
     from largestep import dynamics as dynamics
     from largestep import experiments as experiments
+    from largestep import measures as measures
     from largestep import metrics as metrics
     from largestep import networks as networks
     from largestep import problems as problems
     from largestep import schedules as schedules
     from largestep.dynamics.simulation import simulate as simulate
+    from largestep.sweeps import sweep as sweep

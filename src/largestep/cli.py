@@ -82,6 +82,37 @@ def reproduce(
 
 
 @app.command()
+def sweep(
+    experiment: Annotated[str, typer.Argument(help="Whose network and problem to sweep.")],
+    x: Annotated[str, typer.Option(help="Horizontal axis: name=start:stop:count.")],
+    y: Annotated[str, typer.Option(help="Vertical axis: name=start:stop:count.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: 0, 1, …, N−1.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each trajectory.")] = 20_001,
+    cap: Annotated[float | None, typer.Option(help="Cap on an example's step; none.")] = None,
+    step_size: Annotated[float, typer.Option(help="Where it isn't an axis.")] = 0.25,
+    decay_at: Annotated[float, typer.Option(help="Where it isn't an axis.")] = 0.5,
+    factor: Annotated[float, typer.Option(help="Of the decay, where it isn't an axis.")] = 2.0,
+    out: Out = Path("sweep"),
+    threads: Threads = None,
+) -> None:
+    """Draw a phase diagram over two of step_size, decay_at and factor.
+
+    Finished columns are saved; stopped, the same command takes them up.
+
+    Example: `largestep sweep diagonal --x step_size=0.05:0.4:40 --y decay_at=0:0.9:19`
+    """
+    from largestep.reproduction import save_sweep
+
+    fixed = {"step_size": step_size, "decay_at": decay_at, "factor": factor}
+    try:
+        save_sweep(experiment, x, y, list(range(seeds)), steps, cap, fixed, out, threads)
+    except KeyboardInterrupt:
+        print("Stopped. The same command takes up what is finished.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(f"The figure is {out / 'figure.png'}")
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A folder that `largestep reproduce` filled.")],
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from largestep import experiments, runs
@@ -12,7 +13,7 @@ from largestep.experiments import Budget, Experiment
 from largestep.report import Section, write_page
 from largestep.runs import Results
 
-__all__ = ["report", "reproduce"]
+__all__ = ["report", "reproduce", "save_sweep"]
 
 
 def reproduce(
@@ -69,6 +70,51 @@ def report(out: Path) -> Path:
     page = out / "report.html"
     write_page(page, sections, f"largestep reproduce {names} --seeds {seeds}{quick}")
     return page
+
+
+def save_sweep(
+    experiment: str,
+    x: str,
+    y: str,
+    seeds: list[int],
+    steps: int,
+    cap: float | None,
+    fixed: dict[str, float],
+    out: Path,
+    threads: int | None,
+) -> None:
+    """Sweep an experiment's network and problem, save the dataset and its figure.
+
+    Parameters
+    ----------
+    x, y : axes as `sweeps.axis` reads them.
+    fixed : values of the settings that aren't swept.
+    out : folder.
+    """
+    from largestep import sweeps
+    from largestep.dynamics import SGD
+    from largestep.figures.sweep import draw_plane
+
+    network, problem, measures = sweeps.setting(experiment)
+    runs.prepare_folder(out)
+    dataset = sweeps.sweep(
+        network,
+        problem,
+        x=sweeps.axis(x),
+        y=sweeps.axis(y),
+        steps=steps,
+        seeds=seeds,
+        measure=measures,
+        fixed=fixed,
+        dynamics=SGD(cap=cap),
+        out=out,
+        threads=threads,
+        progress=f"sweep of {experiment}, columns",
+    )
+    config = {**runs.configuration(experiment, seeds, quick=False), "x": x, "y": y, "steps": steps}
+    runs.save(out / "results.nc", {"sweep": dataset}, config)
+    zero_loss = network.loss_factor * float(np.mean(problem.y_train**2))
+    _write_figure(out / "figure", draw_plane(dataset, zero_loss=zero_loss))
 
 
 def _computed(

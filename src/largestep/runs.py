@@ -35,6 +35,7 @@ _COMPUTING = (
     "measures.py",
     "problems.py",
     "schedules.py",
+    "sweeps.py",
     "networks",
     "dynamics",
     "metrics",

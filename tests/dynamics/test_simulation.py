@@ -1,4 +1,5 @@
 import json
+import signal
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ import largestep as ls
 from largestep import measures
 from largestep.dynamics import GD, SGD, HoldLoss, simulation
 from largestep.measures import Measure
-from largestep.schedules import decay
+from largestep.schedules import Schedule, decay
 
 
 def sgd_by_hand(problem, theta, order, step_sizes, factor=1.0, cap=np.inf):
@@ -145,6 +146,45 @@ def test_a_diverged_trajectory_stops_says_when_and_leaves_the_others_alone(
     )
 
 
+def test_a_residual_that_overflows_is_a_divergence_too(sparse_problem, diagonal, rng):
+    order = rng.integers(0, sparse_problem.n, size=(100, 1))
+    runs = ls.simulate(
+        diagonal, sparse_problem, SGD(), 3.0, steps=100, order=order, residual_bound=1e308
+    )
+    theta, completed = diagonal.initialize(rng), 0
+    with np.errstate(all="ignore"):
+        while np.isfinite(diagonal.predict(theta, sparse_problem.x_train)[order[completed, 0]]):
+            theta = sgd_by_hand(sparse_problem, theta, order[completed : completed + 1], [3.0])
+            completed += 1
+    assert 0 < completed < 100
+    assert runs.diverged_at.item() == completed
+    assert runs.train_loss.sel(step=slice(completed + 1, None)).isnull().all()
+
+
+def test_what_happens_after_the_last_record_is_not_simulated(sparse_problem, diagonal):
+    settings = {"schedules": 3.0, "steps": 500}
+    full = ls.simulate(diagonal, sparse_problem, **settings)
+    last = int(full.diverged_at.item()) - 1
+    short = ls.simulate(diagonal, sparse_problem, **settings, record=[0, last])
+    assert np.isnan(short.diverged_at.item())
+    assert short.step.values.tolist() == [0, last]
+    assert short.attrs["steps"] == 500
+
+
+def test_a_seed_has_the_same_examples_under_every_schedule(sparse_problem, diagonal):
+    runs = ls.simulate(
+        diagonal, sparse_problem, schedules={"a": 0.1, "b": 0.1}, steps=100, seeds=[0, 1]
+    )
+    np.testing.assert_array_equal(*runs.train_loss.values)
+    assert not np.array_equal(*runs.train_loss.values[0])
+
+
+def test_one_schedule_is_labelled_by_its_description(sparse_problem, diagonal):
+    schedule = decay(0.3, factor=2, at=0.5)
+    runs = ls.simulate(diagonal, sparse_problem, schedules=schedule, steps=2)
+    assert runs.schedule.values.tolist() == ["0.3, divided by 2 at 50%"]
+
+
 def test_a_start_beyond_the_bound_has_diverged_before_the_first_step(sparse_problem, diagonal):
     runs = ls.simulate(diagonal, sparse_problem, SGD(), 0.1, steps=5, initial=np.full(16, 1e100))
     assert runs.diverged_at.item() == 0
@@ -253,6 +293,73 @@ def test_an_error_in_a_measure_stops_everything(sparse_problem, diagonal):
     assert begun.is_set()
 
 
+class CountedSchedule(Schedule):
+    """Asked once for each stretch of steps: counts how much has been simulated."""
+
+    def __init__(self):
+        self.calls = 0
+        self.begun = threading.Event()
+
+    def _at(self, t):
+        self.calls += 1
+        self.begun.set()
+        return np.full(len(t), 0.01)
+
+
+# Far more than a test could wait for, were they all simulated: 3052 stretches a trajectory.
+MANY_STEPS = 200_000_000
+
+
+def test_an_error_stops_trajectories_in_the_middle(sparse_problem, diagonal):
+    schedule = CountedSchedule()
+
+    def interrupted(network, problem, thetas):
+        assert schedule.begun.wait(10)
+        raise KeyboardInterrupt
+
+    # The first seed diverges at once and is measured while the second is under way.
+    starts = np.stack([np.full(16, 1e100), np.full(16, 0.1)])
+    with pytest.raises(KeyboardInterrupt):
+        ls.simulate(
+            diagonal,
+            sparse_problem,
+            schedules=schedule,
+            steps=MANY_STEPS,
+            seeds=range(2),
+            initial=starts,
+            record=[0, MANY_STEPS],
+            measure=[Measure("broken", interrupted, "broken")],
+            threads=2,
+        )
+    assert schedule.calls < 1000
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+def test_control_c_stops_trajectories_in_the_middle(sparse_problem, diagonal):
+    schedule = CountedSchedule()
+    finished = threading.Event()
+
+    def press():
+        if schedule.begun.wait(10) and not finished.is_set():
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        ls.simulate(
+            diagonal,
+            sparse_problem,
+            schedules=schedule,
+            steps=MANY_STEPS,
+            seeds=range(4),
+            record=[0, MANY_STEPS],
+            threads=2,
+        )
+    finished.set()
+    presser.join()
+    assert schedule.calls < 1000
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
@@ -261,6 +368,23 @@ def test_an_error_in_a_measure_stops_everything(sparse_problem, diagonal):
         ({"steps": 1.5}, TypeError, "steps must be an integer"),
         ({"seeds": [1, 1]}, ValueError, "distinct, got 1 more than once"),
         ({"seeds": []}, ValueError, "at least one seed"),
+        ({"seeds": [0.5]}, TypeError, "seeds must be an integer"),
+        ({"seeds": True}, TypeError, "seeds must be an integer"),
+        ({"steps": np.nan}, TypeError, "steps must be an integer"),
+        ({"schedules": -0.1}, ValueError, "step_size must be at least 0"),
+        ({"schedules": {"a": 0.1, "b": np.inf}}, ValueError, "step_size must be finite"),
+        ({"schedules": "0.1"}, TypeError, "step_size must be a number"),
+        ({"threads": 1.5}, TypeError, "threads must be an integer"),
+        ({"record": []}, ValueError, "one or more integer steps"),
+        ({"record": [2, 2]}, ValueError, "record must increase"),
+        ({"record": [-1, 2]}, ValueError, "record must increase within"),
+        ({"order": np.zeros((9, 1), int)}, ValueError, "order must have shape"),
+        ({"order": np.zeros(10, int)}, ValueError, "order must have shape"),
+        ({"order": np.zeros((3, 10, 1), int)}, ValueError, "order must have shape"),
+        ({"order": np.full((10, 1), -1)}, ValueError, "indices from 0 to 11, got -1"),
+        ({"initial": np.zeros((3, 16))}, ValueError, "initial must have shape"),
+        ({"residual_bound": np.inf}, ValueError, "residual_bound must be finite"),
+        ({"network": ls.networks.DiagonalLinear}, TypeError, "it is a class: call it"),
         ({"seeds": -1}, ValueError, "seeds"),
         ({"schedules": np.nan}, ValueError, "step_size must be finite, got nan"),
         ({"schedules": {}}, ValueError, "at least one schedule"),

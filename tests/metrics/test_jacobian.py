@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,6 +53,39 @@ def test_effective_rank_counts_equal_directions(rng):
     assert effective_rank(7.0 * orthogonal) == pytest.approx(5.0)
 
 
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 99), st.floats(1e-6, 1e6))
+def test_neither_scale_nor_transposition_changes_a_rank(n, p, seed, scale):
+    matrix = np.random.default_rng(seed).standard_normal((n, p))
+    assert jacobian_rank(scale * matrix.T) == jacobian_rank(matrix)
+    assert effective_rank(scale * matrix.T) == pytest.approx(effective_rank(matrix))
+
+
+def test_the_tolerance_is_a_share_of_the_largest_singular_value():
+    matrix = 100 * np.diag([1.0, 1e-3, 1e-6])
+    assert [jacobian_rank(matrix, share) for share in (0.0, 1e-5, 1e-2, 1.0)] == [3, 2, 1, 0]
+
+
+def test_every_matrix_of_a_stack_is_measured_by_itself():
+    stack = np.stack([np.zeros((3, 3)), np.eye(3), 1e-9 * np.diag([1.0, 1.0, 0.0])])
+    np.testing.assert_array_equal(jacobian_rank(stack), [0, 3, 2])
+    np.testing.assert_allclose(effective_rank(stack), [0, 3, 2])
+
+
+def test_strided_views_are_read_and_left_as_they_are(rng):
+    whole = rng.standard_normal((3, 10, 8))
+    before = whole.copy()
+    for view in (whole[:, ::2, ::-1], whole.transpose(2, 0, 1), whole[0, :, 1:2], whole[0].T):
+        np.testing.assert_allclose(singular_values(view), np.linalg.svdvals(view), rtol=1e-10)
+    np.testing.assert_array_equal(whole, before)
+
+
+def test_threads_do_not_disturb_each_other(rng):
+    matrices = rng.standard_normal((64, 30, 20))
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(singular_values, matrices))
+    np.testing.assert_array_equal(together, singular_values(matrices))
+
+
 def test_nothing_has_rank_zero():
     assert jacobian_rank(np.zeros((3, 2))) == 0
     assert effective_rank(np.zeros((3, 2))) == 0.0
@@ -70,6 +105,12 @@ def test_torch_tensors_give_the_same(rng):
     assert jacobian_rank(tensor) == 3
     assert effective_rank(tensor) == pytest.approx(effective_rank(matrix))
     assert nonzero_coordinates(torch.tensor([1.0, 0.0, 2.0])) == 2
+    stack = torch.stack([tensor, torch.zeros_like(tensor)])
+    assert jacobian_rank(stack).tolist() == [3, 0]
+    np.testing.assert_allclose(effective_rank(stack)[0], effective_rank(matrix))
+    np.testing.assert_allclose(singular_values(stack)[0], singular_values(matrix), atol=1e-12)
+    with pytest.raises(ValueError, match="finite"):
+        jacobian_rank(tensor / 0.0)
 
 
 @pytest.mark.parametrize("matrix", [np.ones(3), np.ones((0, 3)), np.ones((2, 3, 0))])
@@ -81,6 +122,10 @@ def test_shapes_without_a_matrix_are_refused(matrix):
 def test_unusable_numbers_are_refused():
     with pytest.raises(ValueError, match="finite"):
         jacobian_rank(np.array([[1.0, np.nan]]))
+    with pytest.raises(ValueError, match="finite"):
+        effective_rank(np.stack([np.eye(2), np.full((2, 2), -np.inf)]))
+    with pytest.raises(ValueError, match="relative_tolerance must be finite"):
+        jacobian_rank(np.eye(2), np.nan)
     with pytest.raises(ValueError, match="relative_tolerance must be at least 0"):
         jacobian_rank(np.eye(2), -1.0)
     with pytest.raises(ValueError, match="must not be empty"):

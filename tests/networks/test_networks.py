@@ -52,6 +52,32 @@ def test_vectorised_prediction_is_the_compiled_one(network, rng):
 
 
 @every_network
+def test_compiled_function_gives_the_rows_of_the_jacobian_whatever_its_buffers_held(network, rng):
+    theta, x = some_point(network, rng)
+    theta_before, x_before = theta.copy(), x.copy()
+    layout, workspace = network.scratch()
+    predictions, jacobian = network.predict(theta, x), network.jacobian(theta, x)
+    for i in range(len(x)):
+        workspace[:] = np.nan
+        gradient = np.full(network.parameters, np.nan)
+        h = network.prediction_and_gradient(theta, x[i], layout, workspace, gradient)
+        assert h == pytest.approx(predictions[i], rel=1e-12, abs=1e-12)
+        np.testing.assert_array_equal(gradient, jacobian[i])
+    np.testing.assert_array_equal(theta, theta_before)
+    np.testing.assert_array_equal(x, x_before)
+
+
+@every_network
+def test_a_stack_of_parameters_is_predicted_one_by_one(network, rng):
+    _, x = some_point(network, rng)
+    stack = rng.standard_normal((2, 3, network.parameters))
+    predictions = network.predict(stack, x)
+    assert predictions.shape == (2, 3, 6)
+    for index in np.ndindex(2, 3):
+        np.testing.assert_allclose(predictions[index], network.predict(stack[index], x), atol=1e-12)
+
+
+@every_network
 def test_core_has_the_singular_values_of_the_jacobian(network, rng):
     theta, x = some_point(network, rng)
     core = np.linalg.svdvals(network.jacobian_core(theta, x))

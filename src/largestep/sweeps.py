@@ -1,0 +1,245 @@
+"""Phase diagrams: thousands of trajectories over a plane of two settings."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from largestep import checks, measures, runs
+from largestep.dynamics import SGD, simulate
+from largestep.experiments import diagonal, regression_1d, teacher_student, three_layer
+from largestep.measures import Measure
+from largestep.networks import DiagonalLinear, Network
+from largestep.problems import Problem, one_dimensional_regression, sparse_regression
+from largestep.progress import track
+from largestep.schedules import decay
+
+__all__ = ["AXES", "SETTINGS", "axis", "sweep"]
+
+AXES = {"step_size": 0.25, "decay_at": 0.5, "factor": 2.0}
+"""What a sweep may vary, with the values of what it doesn't."""
+
+
+def setting(name: str) -> tuple[Network, Problem, tuple[str | Measure, ...]]:
+    """Return the network, the problem and the measures of a named experiment.
+
+    Raises
+    ------
+    ValueError
+        If it can't be swept; the error lists those that can.
+    """
+    if name not in SETTINGS:
+        raise ValueError(f"a sweep must be of {', '.join(SETTINGS)}, got {name!r}")
+    return SETTINGS[name]()
+
+
+def _diagonal() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
+    network = DiagonalLinear(d=200, u0=0.1, v0=0.0)
+    problem = sparse_regression(n=80, d=200, nonzeros=20, seed=0)
+    return network, problem, _measures(measures.nonzero_coordinates())
+
+
+def _regression() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
+    sparsity = measures.feature_sparsity(0.999, every=10**9)
+    return regression_1d.NETWORK, one_dimensional_regression(), _measures(sparsity)
+
+
+def _teacher_student() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
+    sparsity = measures.feature_sparsity(0.99, every=10**9)
+    return teacher_student.STUDENT, teacher_student.problem(), _measures(sparsity)
+
+
+def _three_layer() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
+    sparsity = measures.feature_sparsity(0.99, every=10**9)
+    return three_layer.STUDENT, three_layer.problem(), _measures(sparsity)
+
+
+def _measures(sparsity: Measure) -> tuple[str | Measure, ...]:
+    # So large an `every` leaves the first record and the last.
+    rank = measures.jacobian_rank(1e-4, every=10**9)
+    return ("train_loss", replace(measures.test_loss(), every=10**9), sparsity, rank)
+
+
+SETTINGS = {
+    diagonal.EXPERIMENT.name: _diagonal,
+    regression_1d.EXPERIMENT.name: _regression,
+    teacher_student.EXPERIMENT.name: _teacher_student,
+    three_layer.EXPERIMENT.name: _three_layer,
+}
+"""The experiments whose network and problem can be swept."""
+
+
+def sweep(
+    network: Network,
+    problem: Problem,
+    *,
+    x: Mapping[str, Sequence[float] | np.ndarray],
+    y: Mapping[str, Sequence[float] | np.ndarray],
+    steps: int,
+    seeds: Sequence[int] | range,
+    measure: Sequence[str | Measure] = ("train_loss", "test_loss"),
+    fixed: Mapping[str, float] | None = None,
+    dynamics: SGD | None = None,
+    out: Path | None = None,
+    threads: int | None = None,
+    progress: str | None = None,
+) -> xr.Dataset:
+    """Train under every pair of two settings of a decaying step size, over seeds.
+
+    The schedules are `decay(step_size, factor, at=decay_at)`. The column of one x value is
+    computed at a time and, with `out`, saved; a later call with the same settings takes it up.
+
+    Parameters
+    ----------
+    network, problem, dynamics : as `simulate` takes them.
+    x, y : {name: values}, one name each, of `AXES`: step_size, decay_at or factor.
+    steps, seeds, threads : as `simulate` takes them.
+    measure : what to measure; of each the last value is kept, NaN where the run diverged. The
+        training loss is always measured, for the plateau.
+    fixed : values of the settings that are not swept, in place of those in `AXES`.
+    out : folder to save columns in, as `columns/<number>.nc`; nothing is saved without it.
+    progress : a description shows the time left; None is silent.
+
+    Returns
+    -------
+    Dataset with dimensions (x, y, seed) under the axes' own names: the measures at the end,
+    `diverged_at`, and `plateau_loss`, the median training loss over the second half of the
+    large-step phase (NaN where it has none or the run diverged in it).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an axis is unknown, comes twice or has no values, or as `simulate` says.
+    OSError
+        If the folder can't be written to.
+    """
+    (x_name, x_values), (y_name, y_values) = _axis("x", x), _axis("y", y)
+    if x_name == y_name:
+        raise ValueError(f"x and y must be different axes, got {x_name} twice")
+    values = {**AXES, **(fixed or {})}
+    unknown = set(values) - set(AXES)
+    if unknown:
+        raise ValueError(f"fixed must name {', '.join(AXES)}, got {unknown.pop()!r}")
+    dynamics = SGD() if dynamics is None else dynamics
+    chosen = measures.named(measure)
+    if "train_loss" not in [m.name for m in chosen]:
+        chosen = [measures.train_loss(), *chosen]
+    listed = checks.seeds(seeds)
+    folder = None if out is None else runs.prepare_folder(out / "columns")
+
+    columns = []
+    with track(progress, len(x_values)) as advance:
+        for number, value in enumerate(x_values):
+            schedules = {
+                f"{other:.17g}": decay(
+                    **_keywords({**values, x_name: float(value), y_name: float(other)})
+                )
+                for other in y_values
+            }
+            config: dict[str, Any] = {
+                **runs.configuration("sweep", listed, quick=False),
+                "network": repr(network),
+                "problem": repr(problem),
+                "dynamics": repr(dynamics),
+                "schedules": [repr(schedule) for schedule in schedules.values()],
+                "axes": [x_name, float(value), y_name, *map(float, y_values)],
+                "measures": [f"{m.name}: {m.long_name}" for m in chosen],
+                "steps": steps,
+            }
+            path = None if folder is None else folder / f"{number:04}.nc"
+            column = None if path is None else _stored(path, config)
+            if column is None:
+                column = _ends(
+                    simulate(
+                        network,
+                        problem,
+                        dynamics,
+                        schedules,
+                        steps=steps,
+                        seeds=listed,
+                        measure=chosen,
+                        record=np.unique(np.linspace(0, steps, 81).astype(int)),
+                        threads=threads,
+                    ),
+                    [values["decay_at"] if y_name != "decay_at" else v for v in y_values]
+                    if x_name != "decay_at"
+                    else [float(value)] * len(y_values),
+                )
+                column = column.rename(schedule=y_name).assign_coords({y_name: y_values})
+                if path is not None:
+                    runs.save(path, {"column": column}, config)
+            columns.append(column)
+            advance()
+    together = xr.concat(
+        columns, xr.DataArray(x_values, dims=x_name, name=x_name), combine_attrs="drop_conflicts"
+    )
+    return together.transpose(x_name, y_name, "seed")
+
+
+def axis(text: str) -> dict[str, np.ndarray]:
+    """Return the axis that a text such as "step_size=0.05:0.4:40" or "factor=2,4,8" describes.
+
+    Raises
+    ------
+    ValueError
+        If it is neither name=start:stop:count nor name=value,value,…
+    """
+    name, found, given = text.partition("=")
+    try:
+        if not found:
+            raise ValueError("no =")
+        if ":" in given:
+            start, stop, count = given.split(":")
+            values = np.linspace(float(start), float(stop), int(count))
+        else:
+            values = np.array([float(value) for value in given.split(",")])
+    except ValueError:
+        raise ValueError(
+            f"an axis must be name=start:stop:count or name=value,value,…, got {text!r}"
+        ) from None
+    return {name: values}
+
+
+def _axis(which: str, given: Mapping[str, Sequence[float] | np.ndarray]) -> tuple[str, np.ndarray]:
+    if len(given) != 1 or next(iter(given)) not in AXES:
+        raise ValueError(f"{which} must name one of {', '.join(AXES)}, got {list(given)}")
+    ((name, raw),) = given.items()
+    values = checks.array(name, raw, dimensions=1)
+    if len(values) == 0 or (np.diff(values) <= 0).any():
+        raise ValueError(f"{name} must be one or more increasing values, got {values.tolist()}")
+    return name, values
+
+
+def _keywords(values: Mapping[str, float]) -> dict[str, Any]:
+    return {"before": values["step_size"], "factor": values["factor"], "at": values["decay_at"]}
+
+
+def _stored(path: Path, config: dict[str, Any]) -> xr.Dataset | None:
+    """Return the column that is stored, or None if there is none of this configuration."""
+    if not path.exists():
+        return None
+    try:
+        results, stored = runs.load(path)
+    except (OSError, ValueError) as error:
+        print(f"{error}; computing it again", file=sys.stderr)
+        return None
+    return results["column"] if stored == config else None
+
+
+def _ends(dataset: xr.Dataset, decays: Sequence[float]) -> xr.Dataset:
+    """Return the last values, and the loss on the second half of each large-step phase."""
+    steps = float(dataset.step[-1])
+    levels = []
+    for label, at in zip(dataset.schedule.values, decays, strict=True):
+        phase = dataset.train_loss.sel(
+            schedule=label, step=slice(0.5 * at * steps, max(at * steps - 1, 0))
+        )
+        levels.append(phase.median("step", skipna=False) if phase.step.size else phase.max("step"))
+    ends = dataset.drop_vars("step_size").isel(step=-1, drop=True)
+    level = xr.concat(levels, dataset.schedule)
+    level.attrs.update(long_name="training loss before the decay", units="1")
+    return ends.assign(plateau_loss=level)
