@@ -146,6 +146,7 @@ def test_a_diverged_trajectory_stops_says_when_and_leaves_the_others_alone(
     )
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
 def test_a_residual_that_overflows_is_a_divergence_too(sparse_problem, diagonal, rng):
     order = rng.integers(0, sparse_problem.n, size=(100, 1))
     runs = ls.simulate(

@@ -55,7 +55,7 @@ def energy_test(
     permuted = -np.einsum("ki,ki->k", shuffled @ distances, shuffled) / n**2
     tolerance = 1e-12 * distances.max()
     exceeding = int(np.sum(permuted >= observed - tolerance))
-    return max(observed, 0.0), (1 + exceeding) / (1 + count)
+    return max(0.0, observed), (1 + exceeding) / (1 + count)
 
 
 def cliffs_delta(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> float:

@@ -30,7 +30,7 @@ def plateau(
     loss: Shaped[np.ndarray, " k"],
     *,
     band: float = 4.0,
-    min_share: float = 0.05,
+    min_share: float = 0.1,
     blocks: int = 50,
     floor: float = 1e-5,
 ) -> Plateau | None:
@@ -46,7 +46,8 @@ def plateau(
         change by a factor e^0.4 at most, widened by two standard errors. A loss that falls slowly
         and steadily, be it as 1/√t, converges; it does not stabilise;
     (4) has a level above `floor` times the first finite loss: below it the loss has converged.
-    Of runs equally long the earlier one is returned.
+    Of runs equally long the earlier one is returned. Just below the step sizes that stabilise a
+    loss may linger at a low level for a while, and is then found to have a plateau there.
 
     Parameters
     ----------
