@@ -64,7 +64,7 @@ def seeds(values: int | Iterable[int]) -> list[int]:
     result = [integer("seeds", seed, at_least=0) for seed in listed]
     if not result:
         raise ValueError("seeds must name at least one seed, got none")
-    repeated = sorted({seed for seed in result if result.count(seed) > 1})
-    if repeated:
-        raise ValueError(f"seeds must be distinct, got {repeated[0]} more than once")
+    if len(set(result)) < len(result):
+        repeated = next(seed for seed in result if result.count(seed) > 1)
+        raise ValueError(f"seeds must be distinct, got {repeated} more than once")
     return result

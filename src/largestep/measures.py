@@ -4,7 +4,7 @@ A measure is named by a string (with its default settings), made by a function o
 (with settings of its own), or is a `Measure` of the user's.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,6 +82,9 @@ def named(measures: Iterable[str | Measure]) -> list[Measure]:
             measure = makers[measure]()
         result.append(measure)
     names = [measure.name for measure in result]
+    taken = {"step_size", "diverged_at", "schedule", "seed", "step"} & set(names)
+    if taken:
+        raise ValueError(f"a measure must have a name of its own, got {taken.pop()!r}")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"measures must have distinct names, got {name!r} twice")
@@ -107,7 +110,7 @@ def test_loss() -> Measure:
 
 
 def jacobian_rank(
-    relative_tolerance: float | tuple[float, ...] = 1e-4,
+    relative_tolerance: float | Sequence[float] = 1e-4,
     *,
     points: int | None = None,
     every: int = 1,
@@ -116,8 +119,12 @@ def jacobian_rank(
 
     Several tolerances share the decomposition and give the variable a dimension `threshold`.
     """
-    several = isinstance(relative_tolerance, tuple)
+    several = isinstance(relative_tolerance, Sequence)
     tolerances = np.atleast_1d(relative_tolerance)
+    for tolerance in tolerances.tolist():
+        checks.number("relative_tolerance", tolerance, at_least=0.0, at_most=1.0)
+    if points is not None:
+        checks.integer("points", points, at_least=1)
 
     def function(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
         ranks = np.empty((len(thetas), len(tolerances)))

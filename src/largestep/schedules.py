@@ -142,12 +142,12 @@ class _Ramp(Schedule):
 
     def __repr__(self) -> str:
         if self.start == self.end:
-            return f"{self.start:g}"
-        shape = {1.0: "linearly", 0.5: "as √t"}.get(self.exponent, f"as t^{self.exponent:g}")
+            return f"{self.start:.12g}"
+        shape = {1.0: "linearly", 0.5: "as √t"}.get(self.exponent, f"as t^{self.exponent:.12g}")
         if self.kind == "exponential":
             shape = "exponentially"
-        by = "" if self.until == 1.0 else f" by {self.until:.4g}"
-        return f"{self.start:g} → {self.end:g} {shape}{by}"
+        by = "" if self.until == 1.0 else f" by {self.until:.12g}"
+        return f"{self.start:.12g} → {self.end:.12g} {shape}{by}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,7 +161,7 @@ class _Decay(Schedule):
         return np.where(t < self.at, self.before(t), after)
 
     def __repr__(self) -> str:
-        return f"{self.before!r}, divided by {self.factor:g} at {100 * self.at:g}%"
+        return f"{self.before!r}, divided by {self.factor:.12g} at {100 * self.at:.12g}%"
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,7 +175,7 @@ class _Piecewise(Schedule):
 
     def __repr__(self) -> str:
         parts = zip(self.starts, self.pieces, strict=True)
-        return "; ".join(f"from {100 * at:g}%: {piece!r}" for at, piece in parts)
+        return "; ".join(f"from {100 * at:.12g}%: {piece!r}" for at, piece in parts)
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,4 +187,4 @@ class _Scaled(Schedule):
         return self.factor * self.base(t)
 
     def __repr__(self) -> str:
-        return f"{self.factor:g} × ({self.base!r})"
+        return f"{self.factor:.12g} × ({self.base!r})"

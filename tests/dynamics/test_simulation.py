@@ -1,6 +1,7 @@
 import json
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -300,10 +301,13 @@ class CountedSchedule(Schedule):
     def __init__(self):
         self.calls = 0
         self.begun = threading.Event()
+        self.well_under_way = threading.Event()
 
     def _at(self, t):
         self.calls += 1
         self.begun.set()
+        if self.calls >= 50:
+            self.well_under_way.set()
         return np.full(len(t), 0.01)
 
 
@@ -341,7 +345,8 @@ def test_control_c_stops_trajectories_in_the_middle(sparse_problem, diagonal):
     finished = threading.Event()
 
     def press():
-        if schedule.begun.wait(10) and not finished.is_set():
+        # By then every trajectory is submitted, and the main thread waits for them.
+        if schedule.well_under_way.wait(10) and not finished.is_set():
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     presser = threading.Thread(target=press)
@@ -359,6 +364,34 @@ def test_control_c_stops_trajectories_in_the_middle(sparse_problem, diagonal):
     finished.set()
     presser.join()
     assert schedule.calls < 1000
+
+
+def test_control_c_while_trajectories_are_submitted_stops_those_begun(
+    sparse_problem, diagonal, monkeypatch
+):
+    schedule = CountedSchedule()
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *arguments):
+            if schedule.begun.is_set():
+                raise KeyboardInterrupt
+            future = super().submit(*arguments)
+            assert schedule.begun.wait(10)
+            return future
+
+    monkeypatch.setattr(simulation, "ThreadPoolExecutor", Interrupted)
+    steps = MANY_STEPS // 10
+    with pytest.raises(KeyboardInterrupt):
+        ls.simulate(
+            diagonal,
+            sparse_problem,
+            schedules=schedule,
+            steps=steps,
+            seeds=range(2),
+            record=[0, steps],
+            threads=2,
+        )
+    assert schedule.calls < 200
 
 
 @pytest.mark.parametrize(
@@ -403,6 +436,10 @@ def test_control_c_stops_trajectories_in_the_middle(sparse_problem, diagonal):
         ({"initial": np.full(16, np.nan)}, ValueError, "initial must be finite"),
         ({"measure": ["accuracy"]}, ValueError, "measure must be one of train_loss"),
         ({"measure": ["train_loss"] * 2}, ValueError, "'train_loss' twice"),
+        ({"measure": [Measure("step", len, "x")]}, ValueError, "name of its own, got 'step'"),
+        ({"measure": [Measure("n", lambda n, p, t: np.float64(1), "n")]}, ValueError, "one value"),
+        ({"schedules": {1: 0.1, "1": 0.2}}, ValueError, "labels that differ"),
+        ({"record": np.array([5, 3], np.uint64)}, ValueError, "record must increase"),
         ({"residual_bound": 0.0}, ValueError, "residual_bound"),
         ({"dynamics": SGD}, TypeError, "it is a class: call it"),
         ({"network": ls.networks.DiagonalLinear(d=3)}, ValueError, "as many inputs"),

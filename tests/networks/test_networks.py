@@ -100,6 +100,11 @@ def test_dead_columns_of_a_diagonal_network_leave_the_core(rng):
     assert network.jacobian_core(theta, rng.standard_normal((9, 4))).shape == (9, 2)
 
 
+def test_a_network_at_zero_has_a_core_of_rank_zero(rng):
+    core = DiagonalLinear(d=4).jacobian_core(np.zeros(8), rng.standard_normal((9, 4)))
+    assert ls.metrics.jacobian_rank(core) == 0
+
+
 def test_relu_layers_are_packed_in_order(rng):
     network = ReLU(widths=(2, 3), biases=(True, False))
     theta = np.arange(12.0)

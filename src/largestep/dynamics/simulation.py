@@ -113,7 +113,8 @@ def simulate(
             trajectory, dynamics, theta, labelled[label], steps, recorded, stop
         )
         # An example that wasn't visited may be beyond the bound before one that was.
-        beyond = np.abs(network.predict(thetas, x) - y).max(axis=-1, initial=0.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            beyond = np.abs(network.predict(thetas, x) - y).max(axis=-1, initial=0.0)
         usable = int(np.argmin(np.append(beyond <= residual_bound, False)))
         return {
             "step_size": step_sizes,
@@ -128,8 +129,8 @@ def simulate(
         ThreadPoolExecutor(threads) as pool,
         track(progress, len(jobs)) as advance,
     ):
-        futures = [pool.submit(run, *job) for job in jobs]
         try:
+            futures = [pool.submit(run, *job) for job in jobs]
             for future in as_completed(futures):
                 future.result()
                 advance()
@@ -236,6 +237,11 @@ def _measure(
         taken = np.unique(np.r_[0 : records : measure.every, records - 1])
         taken = taken[taken < len(thetas)]
         values = np.asarray(measure.function(network, problem, thetas[taken]), dtype=np.float64)
+        if values.shape[:1] != taken.shape:
+            raise ValueError(
+                f"the measure {measure.name!r} must return one value, or one array, for each of "
+                f"{len(taken)} thetas, got shape {values.shape}"
+            )
         full = np.full((records, *values.shape[1:]), np.nan)
         full[taken] = values
         result[measure.name] = full
@@ -273,7 +279,10 @@ def _labelled(
         return {repr(schedule): schedule}
     if not schedules:
         raise ValueError("schedules must name at least one schedule, got none")
-    return {str(label): as_schedule(schedule) for label, schedule in schedules.items()}
+    labels = [str(label) for label in schedules]
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"schedules must have labels that differ as text, got {labels}")
+    return dict(zip(labels, map(as_schedule, schedules.values()), strict=True))
 
 
 def _check_kinds(network: Network, problem: Problem, dynamics: Dynamics) -> None:
@@ -296,9 +305,10 @@ def _check_record(record: Sequence[int] | np.ndarray, steps: int) -> np.ndarray:
     recorded = np.asarray(record)
     if recorded.ndim != 1 or recorded.size == 0 or recorded.dtype.kind not in "iu":
         raise ValueError(f"record must be a list of one or more integer steps, got {record!r}")
+    recorded = recorded.astype(np.int64)
     if recorded[0] < 0 or recorded[-1] > steps or (np.diff(recorded) <= 0).any():
         raise ValueError(f"record must increase within [0, {steps}], got {record!r}")
-    return recorded.astype(np.int64)
+    return recorded
 
 
 def _check_order(

@@ -76,11 +76,12 @@ def plateau(
     band = checks.number("band", band, above=1.0)
     min_share = checks.number("min_share", min_share, above=0.0, at_most=1.0)
     blocks = checks.integer("blocks", blocks, at_least=3)
+    floor = checks.number("floor", floor, above=0.0)
     if len(steps) != len(loss) or len(steps) == 0:
         raise ValueError(
             f"steps and loss must be as long and not empty, got {len(steps)} and {len(loss)}"
         )
-    if (np.diff(steps) <= 0).any():
+    if (np.diff(np.asarray(steps, dtype=np.float64)) <= 0).any():
         raise ValueError("steps must increase")
 
     usable = np.isfinite(loss) & (np.asarray(loss) > 0)

@@ -85,5 +85,5 @@ class DiagonalLinear(Network):
         as much as rounding does.
         """
         size = np.hypot(theta[: self.d], theta[self.d :])
-        alive = size > 1e-20 * size.max()
+        alive = size >= 1e-20 * size.max()
         return x[:, alive] * size[alive]
