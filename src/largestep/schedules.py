@@ -171,7 +171,7 @@ class _Piecewise(Schedule):
 
     def _at(self, t: np.ndarray) -> np.ndarray:
         index = np.searchsorted(self.starts, t, side="right") - 1
-        return np.choose(index, [piece(t) for piece in self.pieces])
+        return np.stack([piece(t) for piece in self.pieces])[index, np.arange(len(t))]
 
     def __repr__(self) -> str:
         parts = zip(self.starts, self.pieces, strict=True)

@@ -27,7 +27,7 @@ class ConstantNoiseSDE(Dynamics):
     per step. The two agree for δ = (2c)² mean(r²)/n, which `plateau_noise` gives.
 
     It is right where that loss is flat, and for medians: early in training, or while the loss
-    drifts, a constant δ is wrong (a schedule for it repairs that); the distributions differ even
+    drifts, a constant δ is wrong (a schedule repairs that in part); the distributions differ even
     on the plateau; and δ has to be measured, the SDE does not predict it. The scheme converges
     to the SDE as m grows, weakly with order 1 and strongly with order 1/2. At m = 1 its drift is
     GD of step size η, which it shares with SGD: SGD is compared with that. An `order` of

@@ -224,7 +224,7 @@ CLAIMS: tuple[Claim, ...] = (
 EXPERIMENT = Experiment(
     name="rivals",
     title="Rivals",
-    shows="Label noise on single examples does what large steps do; full-batch rivals do less.",
+    shows="Label noise on single examples gets as sparse as large steps; the others do less.",
     setting="""
 Every rival has the same budget of per-example gradients (240 000 on diagonal, 60 000 on
 teacher-student): a step of GD costs n, of SAM twice and of the Jacobian penalty three times its
