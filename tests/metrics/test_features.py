@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,7 +31,8 @@ small_layers = arrays(
 )
 
 
-@given(small_layers, st.sampled_from([0.5, 0.9, 0.99]), st.booleans())
+# Small integers correlate by simple fractions' roots: thresholds that none of them equals.
+@given(small_layers, st.sampled_from([0.4987, 0.9003, 0.9901]), st.booleans())
 @settings(deadline=None)
 def test_the_definition_is_met(x, threshold, normalize):
     found = feature_sparsity(x, threshold, normalize=normalize)
@@ -91,9 +94,45 @@ def test_blocks_change_nothing(rng, monkeypatch):
     for normalize in (False, True):
         reference = feature_sparsity(x, 0.5, normalize=normalize)
         with monkeypatch.context() as patch:
-            patch.setattr(features, "_BLOCK_ELEMENTS", 30 * 7)
+            patch.setattr(features, "_BLOCK_UNITS", 7)
             found = feature_sparsity(x, 0.5, normalize=normalize)
         np.testing.assert_array_equal(found.kept, reference.kept)
+
+
+def test_duplicates_are_found_at_threshold_one_for_many_inputs(rng):
+    for n in (50, 5000):
+        x = np.maximum(rng.standard_normal((n, 6)), 0)
+        x = np.hstack([x, 3.7 * x + 0.3, np.pi * x])
+        assert feature_sparsity(x, 1.0).merged == 12
+        noisy = x + 1e-4 * rng.standard_normal(x.shape)
+        assert feature_sparsity(noisy, 1.0).merged == 0
+
+
+def test_sizes_that_overflow_when_squared(rng):
+    x = np.maximum(rng.standard_normal((30, 10)), 0)
+    x[:, 9] = x[:, 0]
+    reference = feature_sparsity(x, 0.6, normalize=True)
+    for scale in (1e200, 1e-200):
+        found = feature_sparsity(x * scale, 0.6, normalize=True)
+        np.testing.assert_array_equal(found.kept, reference.kept)
+
+
+def test_autocast_does_not_blunt_the_correlations(rng):
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(np.maximum(rng.standard_normal((400, 8)), 0), dtype=torch.float32)
+    close = torch.hstack([x, x + 0.06 * torch.rand(400, 8)])
+    reference = feature_sparsity(close, 0.9995)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert feature_sparsity(close, 0.9995).merged == reference.merged
+
+
+def test_the_memory_is_bounded_when_inputs_are_few(rng):
+    x = rng.standard_normal((5, 12_000)).astype(np.float32)
+    tracemalloc.start()
+    feature_sparsity(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 400e6
 
 
 def test_layouts_and_types(rng):
@@ -131,14 +170,26 @@ def test_a_subset_of_units_is_reproducible(rng):
     assert feature_sparsity(x, max_units=1000).units == 100
 
 
+def test_errors_name_the_unit_of_the_array_that_was_given():
+    x = np.ones((3, 50))
+    x[1, 40] = np.nan
+    for seed in range(5):
+        drawn = np.random.default_rng(seed).choice(50, size=40, replace=False)
+        if 40 in drawn:
+            with pytest.raises(ValueError, match="nan for unit 40 at input 1"):
+                feature_sparsity(x, max_units=40, seed=seed)
+
+
 @pytest.mark.parametrize(
     ("x", "settings", "error", "message"),
     [
-        (np.ones(3), {}, ValueError, r"flatten.*got shape \(3,\)"),
+        (np.ones(3), {}, ValueError, r"got shape \(3,\): flatten"),
         (np.ones((2, 3, 4)), {}, ValueError, "flatten"),
         (np.ones((0, 3)), {}, ValueError, "at least one input"),
         (np.ones((3, 0)), {}, ValueError, "at least one input"),
         (np.ones((2, 2), complex), {}, TypeError, "real numbers"),
+        (np.full((2, 2), "a"), {}, TypeError, "real numbers"),
+        ([[1.0, 2.0]], {}, TypeError, "NumPy array or a PyTorch tensor, got list"),
         (np.array([[1.0, 2.0], [0.0, np.nan]]), {}, ValueError, "nan for unit 1 at input 1"),
         (np.array([[1.0, np.inf]]), {}, ValueError, "inf for unit 1 at input 0"),
         (np.ones((2, 2)), {"correlation_threshold": 0.0}, ValueError, "above 0"),

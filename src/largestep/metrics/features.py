@@ -1,10 +1,17 @@
 """The feature sparsity coefficient: how many distinct units of a layer are active."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_torch_array
+from array_api_compat import (
+    array_namespace,
+    device,
+    is_numpy_array,
+    is_numpy_namespace,
+    is_torch_array,
+)
 
 from largestep import checks
 
@@ -13,8 +20,10 @@ __all__ = ["FeatureSparsity", "feature_sparsity"]
 Array = Any
 """A NumPy array or a PyTorch tensor, on any device; nothing of its size leaves the device."""
 
-_BLOCK_ELEMENTS = 1 << 26
-"""A block of units is as wide as this many numbers allow; two blocks are held at a time."""
+_BLOCK_BYTES = 1 << 29
+"""Size of a block of units; about four are held at a time."""
+_BLOCK_UNITS = 4096
+"""The most units in a block: with few inputs the block is small, but not its correlations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +36,7 @@ class FeatureSparsity:
     distinct : the coefficient: the share of positive activations of the units that stay, of all.
     dead : number of units never positive.
     merged : number of units dropped as duplicates of later ones.
-    kept : indices of the units that stay.
+    kept : indices of the units that stay, among the columns of the features.
     inputs, units : n and m, the size of what was measured.
     """
 
@@ -50,40 +59,54 @@ def feature_sparsity(
 ) -> FeatureSparsity:
     """Measure the share of active units after merging those that are highly correlated.
 
-    (1/n) Σ_i (1/m) Σ_j 1[g(x_i)_j > 0], j over the units that stay, for a layer g(x) ∈ R^m; the
-    paper's feature sparsity coefficient (section 4). Lower is sparser. Dead units, those never
-    positive, count as inactive. Units are scanned in index order and a unit is dropped when one
-    that still stands correlates with it above the threshold, so that the last of a group of
-    duplicates stays; at the time unit i is scanned all later ones still stand, so it goes exactly
-    when some later living unit j > i does so. Correlation is Pearson's over the n inputs, in
-    absolute value. A unit that is constant and positive correlates with nothing.
+    The coefficient is (1/n) Σ_i (1/m) Σ_j 1[g(x_i)_j > 0], j over the units that stay, for the
+    features g(x_i) ∈ R^m of n inputs; m counts all units, and a lower value is sparser [1]_.
+
+    - Dead units, those never positive over the inputs, do not stay.
+    - Living units are scanned in index order, and a unit is dropped when another that still
+      stands correlates with it above the threshold, so that the last of a group of duplicates
+      stays. All later units still stand when unit i is scanned, and an earlier one would have
+      gone because of i: i goes exactly when some later j > i correlates with it.
+    - Correlation is Pearson's over the n inputs, in absolute value. A constant unit correlates
+      with nothing, not even with another constant.
 
     Parameters
     ----------
-    features : (n, m) activations of m units at n inputs. Half precision is measured in float32,
-        integers and booleans in float64.
-    correlation_threshold : in (0, 1]; at 1, units merge when they are exact multiples of each
-        other (up to a shift), as far as rounding can tell.
-    normalize : divide each input's features by their Euclidean norm before correlating them, as
-        the paper does for its small networks and not for its deep ones.
-    max_units : measure a random subset of so many units; m is then their number.
+    features : (n, m) activations of m units at n inputs. They are measured in their own
+        precision, but half precision in float32, integers and booleans in float64.
+    correlation_threshold : in (0, 1]. At 1, only exact duplicates merge: multiples of each other,
+        positive or negative, up to a shift. Correlations within 2√n ε of 1, with ε the machine
+        precision, count as 1, so that rounding hides no duplicate.
+    normalize : divide each input's features by their Euclidean norm over the units before
+        correlating them, as the paper does for ReLU networks and not for deep ones. An input at
+        which all units are zero stays so.
+    max_units : measure a random subset of so many units, without replacement; m is then their
+        number. By default, or if there are no more than that, all units.
     seed : fixes the subset.
 
     Raises
     ------
     TypeError
-        If the features are not real numbers.
+        If the features are not an array or tensor of real numbers.
     ValueError
         If they are not two-dimensional, are empty, or hold NaN or infinity (the error names the
-        first unit), or a setting is out of its range.
+        first unit and input), or a setting is out of its range.
 
     Notes
     -----
-    With a single input correlation is undefined: units merge if they are identical and alive.
-    Memory beyond the input is bounded by two blocks of units, whatever their number.
+    With a single input correlation is undefined: living units merge if they have the same value.
+    Memory beyond the input is bounded by a few blocks of units, whatever m. On a GPU, matrix
+    products follow PyTorch's setting: with TF32 on, do not ask for a threshold above 0.99.
+
+    References
+    ----------
+    .. [1] M. Andriushchenko, A. Varre, L. Pillaud-Vivien and N. Flammarion, "SGD with large step
+       sizes learns sparse features", ICML 2023.
 
     Examples
     --------
+    Unit 0 is half of unit 1, and unit 3 is dead.
+
     >>> import numpy as np
     >>> x = np.array([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0], [4.0, 8.0, 1.0, -1.0]])
     >>> found = feature_sparsity(x)
@@ -93,137 +116,147 @@ def feature_sparsity(
     threshold = checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
-    layer, drawn = _layer(features, max_units, seed)
-    xp = array_namespace(layer)
-    n, m = layer.shape
+    xp, dtype = _checked(features)
+    n, m = features.shape
+    units = _chosen(m, max_units, seed)
+    m = len(units)
+    if is_torch_array(features):
+        features = features.detach()
+    width = _BLOCK_BYTES // (n * xp.finfo(dtype).bits // 8)
+    width = min(max(width, 1), _BLOCK_UNITS)
 
-    width = max(1, _BLOCK_ELEMENTS // n)
-    positive, constant = _counts(xp, layer, width)
-    alive = np.flatnonzero(positive > 0)
-    scale = _scale_of_inputs(xp, layer, width) if normalize and n > 1 else None
-    if scale is not None:
-        constant = np.zeros(m, dtype=bool)
+    def read(chosen: np.ndarray) -> Array:
+        # Always a copy, so that blocks can be changed in place.
+        columns = xp.asarray(chosen, device=device(features))
+        return xp.astype(xp.take(features, columns, axis=1), dtype, copy=False)
 
-    comparable = alive[~constant[alive]] if n > 1 else alive
-    goes = np.zeros(len(comparable), dtype=bool)
-    starts = range(0, len(comparable), width)
-    for start in starts:
-        earlier = comparable[start : start + width]
-        block = _standardised(xp, layer, earlier, scale)
-        going = goes[start : start + width]
-        for later_start in range(start, len(comparable), width):
-            same = later_start == start
-            later = comparable[later_start : later_start + width]
-            other = block if same else _standardised(xp, layer, later, scale)
-            going |= _correlates_with_later(xp, block, other, threshold, same=same)
-
-    merged = comparable[goes]
-    kept = np.setdiff1d(alive, merged, assume_unique=True)
+    positive = np.concatenate([_times_positive(xp, read, block) for block in _cut(units, width)])
+    living = units[positive > 0]
+    if n == 1:
+        goes = _equals_later(_numpy(read(living))[0])
+    else:
+        lengths = _lengths(xp, read, _cut(units, width)) if normalize else None
+        goes = _correlates_with_later(xp, read, _cut(living, width), lengths, threshold)
     return FeatureSparsity(
         raw=float(positive.sum() / (n * m)),
-        distinct=float(positive[kept].sum() / (n * m)),
-        dead=int(m - len(alive)),
-        merged=len(merged),
-        kept=kept if drawn is None else drawn[kept],
+        distinct=float(positive[positive > 0][~goes].sum() / (n * m)),
+        dead=m - len(living),
+        merged=int(goes.sum()),
+        kept=living[~goes],
         inputs=n,
         units=m,
     )
 
 
-def _layer(features: Array, max_units: int | None, seed: int) -> tuple[Array, np.ndarray | None]:
-    """Return the features as real floating-point numbers, and the units drawn from them."""
+def _checked(features: Array) -> tuple[Any, Any]:
+    """Return the array's namespace and the precision to measure in, or say what is wrong."""
+    if not (is_numpy_array(features) or is_torch_array(features)):
+        raise TypeError(
+            f"features must be a NumPy array or a PyTorch tensor, got {type(features).__name__}"
+        )
     xp = array_namespace(features)
-    if features.ndim != 2:
+    shape = tuple(features.shape)
+    if len(shape) != 2:
         raise ValueError(
-            "features must have shape (inputs, units): flatten the other dimensions, for example "
-            f"by features.reshape(len(features), -1); got shape {tuple(features.shape)}"
+            "features must have shape (inputs, units), got shape "
+            f"{shape}: flatten all but the inputs, as by features.reshape(len(features), -1)"
         )
-    if 0 in features.shape:
-        raise ValueError(
-            f"features must have at least one input and unit, got shape {tuple(features.shape)}"
-        )
-    drawn = None
-    if max_units is not None:
-        count = checks.integer("max_units", max_units, at_least=1)
-        if count < features.shape[1]:
-            rng = np.random.default_rng(checks.integer("seed", seed, at_least=0))
-            drawn = np.sort(rng.choice(features.shape[1], size=count, replace=False))
-            features = features[:, _index(xp, drawn, features)]
-    if is_torch_array(features):
-        features = features.detach()
-    if xp.isdtype(features.dtype, "complex floating"):
+    if 0 in shape:
+        raise ValueError(f"features must have at least one input and one unit, got shape {shape}")
+    if xp.isdtype(features.dtype, "real floating"):
+        half = xp.finfo(features.dtype).bits < 32
+        return xp, xp.float32 if half else features.dtype
+    if not xp.isdtype(features.dtype, ("bool", "integral")):
         raise TypeError(f"features must be real numbers, got dtype {features.dtype}")
-    if not xp.isdtype(features.dtype, "real floating"):
-        features = xp.astype(features, xp.float64)
-    elif xp.finfo(features.dtype).bits < 32:
-        features = xp.astype(features, xp.float32)
-    return features, drawn
+    return xp, xp.float64
 
 
-def _counts(xp: Any, layer: Array, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each unit how often it is positive and whether it is constant."""
-    positive, constant = [], []
-    for start in range(0, layer.shape[1], width):
-        block = layer[:, start : start + width]
-        low, high = xp.min(block, axis=0), xp.max(block, axis=0)
-        finite = _numpy(xp.isfinite(low) & xp.isfinite(high))
-        if not finite.all():
-            unit = int(np.argmin(finite))
-            column = _numpy(block[:, unit])
-            row = int(np.argmin(np.isfinite(column)))
-            raise ValueError(
-                f"features must be finite, got {column[row]} for unit {start + unit} at input {row}"
-            )
-        positive.append(_numpy(xp.sum(xp.astype(block > 0, xp.int64), axis=0)))
-        constant.append(_numpy(low == high))
-    return np.concatenate(positive), np.concatenate(constant)
+def _chosen(units: int, max_units: int | None, seed: int) -> np.ndarray:
+    """Return the indices of the units to measure."""
+    seed = checks.integer("seed", seed, at_least=0)
+    if max_units is None or checks.integer("max_units", max_units, at_least=1) >= units:
+        return np.arange(units)
+    return np.sort(np.random.default_rng(seed).choice(units, size=max_units, replace=False))
 
 
-def _scale_of_inputs(xp: Any, layer: Array, width: int) -> Array:
-    """Return 1/‖g(x_i)‖ for each input as a column; 1 for an input at which all units are zero."""
-    squares = sum(
-        xp.sum(layer[:, start : start + width] ** 2, axis=1)
-        for start in range(0, layer.shape[1], width)
-    )
-    norms = xp.sqrt(squares)
-    return (1.0 / xp.where(norms > 0, norms, xp.ones_like(norms)))[:, None]
+def _cut(units: np.ndarray, width: int) -> list[np.ndarray]:
+    return [units[start : start + width] for start in range(0, len(units), width)]
 
 
-def _standardised(xp: Any, layer: Array, units: np.ndarray, scale: Array | None) -> Array:
-    """Return the units centred and scaled to norm 1 over the inputs; constant ones become zero."""
-    block = layer[:, _index(xp, units, layer)]
-    if scale is not None:
-        block = block * scale
-    if block.shape[0] == 1:
-        return block
-    size = xp.max(xp.abs(block), axis=0, keepdims=True)
-    block = block / xp.where(size > 0, size, xp.ones_like(size))
-    block = block - xp.mean(block, axis=0, keepdims=True)
-    norms = xp.sqrt(xp.sum(block**2, axis=0, keepdims=True))
-    # What is left of a constant unit by rounding: its entries are below n·eps, its norm √n times.
-    rounding = block.shape[0] ** 0.5 * 8 * xp.finfo(block.dtype).eps
-    varies = norms > rounding
-    return xp.where(varies, block / xp.where(varies, norms, xp.ones_like(norms)), 0.0 * block)
+def _times_positive(xp: Any, read: Callable[[np.ndarray], Array], units: np.ndarray) -> np.ndarray:
+    """Return how often each unit is positive, or say which one is not finite."""
+    block = read(units)
+    finite = _numpy(xp.isfinite(xp.min(block, axis=0)) & xp.isfinite(xp.max(block, axis=0)))
+    if not finite.all():
+        unit = int(np.argmin(finite))
+        column = _numpy(block[:, unit])
+        at = int(np.argmin(np.isfinite(column)))
+        raise ValueError(
+            f"features must be finite, got {column[at]} for unit {units[unit]} at input {at}"
+        )
+    return _numpy(xp.count_nonzero(block > 0, axis=0))
+
+
+def _lengths(xp: Any, read: Callable[[np.ndarray], Array], blocks: list[np.ndarray]) -> Array:
+    """Return the norm of each input's features as a column; 1 where all units are zero."""
+    # Squares of the features themselves could overflow, or vanish.
+    largest = xp.max(xp.abs(read(blocks[0])), axis=1, keepdims=True)
+    for units in blocks[1:]:
+        largest = xp.maximum(largest, xp.max(xp.abs(read(units)), axis=1, keepdims=True))
+    largest = xp.where(largest > 0, largest, xp.ones_like(largest))
+    squares = sum(xp.sum((read(units) / largest) ** 2, axis=1, keepdims=True) for units in blocks)
+    return largest * xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))
 
 
 def _correlates_with_later(
-    xp: Any, block: Array, other: Array, threshold: float, *, same: bool
+    xp: Any,
+    read: Callable[[np.ndarray], Array],
+    blocks: list[np.ndarray],
+    lengths: Array | None,
+    threshold: float,
 ) -> np.ndarray:
-    """Return for each unit of `block` whether a later one, of `other`, correlates with it."""
-    if block.shape[0] == 1:
-        above = other == block.T
-    else:
-        # Rounding can leave the correlation of exact duplicates just below 1.
-        tolerance = 16 * xp.finfo(block.dtype).eps
-        above = xp.abs(block.T @ other) > min(threshold, 1.0 - tolerance)
-    if same:
-        above = xp.triu(above, k=1)
-    result: np.ndarray = _numpy(xp.any(above, axis=1))
-    return result
+    """Return for each unit whether a later one correlates with it above the threshold."""
+    goes = [np.zeros(len(units), dtype=bool) for units in blocks]
+    for i, earlier in enumerate(blocks):
+        block = _standardised(xp, read(earlier), lengths)
+        most = min(threshold, 1.0 - 2.0 * block.shape[0] ** 0.5 * xp.finfo(block.dtype).eps)
+        for j, later in enumerate(blocks[i:], start=i):
+            other = block if j == i else _standardised(xp, read(later), lengths)
+            shape = (len(earlier), len(later))
+            correlation = xp.empty(shape, dtype=block.dtype, device=device(block))
+            # With `out`, a caller's torch.autocast does not lower the precision of the product.
+            xp.matmul(block.T, other, out=correlation)
+            above = xp.abs(correlation) > most
+            goes[i] |= _numpy(xp.any(xp.triu(above, k=1) if j == i else above, axis=1))
+    return np.concatenate([*goes, np.zeros(0, dtype=bool)])
 
 
-def _index(xp: Any, units: np.ndarray, like: Array) -> Array:
-    return xp.asarray(units, device=device(like))
+def _standardised(xp: Any, block: Array, lengths: Array | None) -> Array:
+    """Return the units centred and of norm 1, constant ones as zeros; overwrites `block`."""
+    if lengths is not None:
+        block /= lengths
+    low, high = xp.min(block, axis=0), xp.max(block, axis=0)
+    # Normalising leaves a unit that should be constant with the rounding of the lengths.
+    rounding = 0.0 if lengths is None else 4.0 * block.shape[0] ** 0.5 * xp.finfo(block.dtype).eps
+    varies = high - low > rounding * xp.maximum(xp.abs(low), xp.abs(high))
+    # Subtracting the lowest value first keeps the digits of small variations around a large one.
+    block -= low
+    block /= xp.where(varies, high - low, xp.full_like(low, xp.inf))
+    # NumPy adds up the rows one by one: the error would grow with their number.
+    wider = xp.float64 if block.dtype == xp.float32 else np.longdouble
+    precise = {"dtype": wider} if is_numpy_namespace(xp) else {}
+    block -= xp.astype(xp.sum(block, axis=0, **precise) / block.shape[0], block.dtype)
+    norms = xp.astype(xp.sqrt(xp.sum(block**2, axis=0, **precise)), block.dtype)
+    block /= xp.where(varies, norms, xp.ones_like(norms))
+    return block
+
+
+def _equals_later(values: np.ndarray) -> np.ndarray:
+    """Return for each value whether it comes again."""
+    last = np.unique(values[::-1], return_index=True)[1]
+    goes = np.ones(len(values), dtype=bool)
+    goes[len(values) - 1 - last] = False
+    return goes
 
 
 def _numpy(array: Array) -> np.ndarray:
