@@ -1,0 +1,151 @@
+"""What is measured along a training run: losses, errors and feature sparsity by stage."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+from torch.nn import functional
+from torch.optim.swa_utils import update_bn
+
+from largestep.deep import models
+from largestep.deep.data import Dataset, permutation
+from largestep.deep.probe import Probe
+
+if TYPE_CHECKING:
+    from largestep.deep.training import Training
+
+__all__ = ["Evaluations"]
+
+_BATCH = 500
+_SPARSITY = {
+    "feature_sparsity": ("distinct", "feature sparsity coefficient"),
+    "active_share": ("raw", "share of positive activations"),
+    "dead_units": ("dead", "units never positive"),
+    "merged_units": ("merged", "units merged into others"),
+}
+_LOSSES = {
+    "train_loss": "training loss",
+    "train_error": "training error",
+    "test_loss": "test loss",
+    "test_error": "test error",
+}
+
+
+class Evaluations:
+    """The record of a run, a row for each of the steps at which it is evaluated.
+
+    Losses are mean cross-entropies; errors are shares of examples; both of the network in
+    evaluation mode. "Training" is a fixed random subset of the training examples, unaugmented and
+    with clean labels; feature sparsity is measured on it too.
+
+    Attributes
+    ----------
+    steps : when to evaluate: at the start, at the end and evenly between.
+    rows : {variable: float64 tensor of shape (evaluations,) or (evaluations, layers)}; NaN where
+        nothing has been measured.
+    """
+
+    def __init__(self, settings: "Training", data: Dataset, model: nn.Module, steps: int) -> None:
+        grid = np.linspace(0, steps, settings.evaluations + 1).round()
+        self.steps = np.unique(grid.astype(np.int64))
+        self.layers = models.stages(model)
+        self._settings = settings
+        chosen = permutation(len(data.x_train), seed=0, epoch=0)[: settings.examples]
+        chosen = chosen.to(data.x_train.device)
+        self._train = _batches(data, data.x_train[chosen], data.y_train[chosen])
+        self._test = _batches(data, data.x_test, data.y_test)
+        self._probes: dict[str, Probe] = {}
+        self.rows = {
+            name: torch.full((len(self.steps),), torch.nan, dtype=torch.float64)
+            for name in ("step_size", "running_loss")
+        }
+        for prefix in ("", "averaged_") if settings.averaging else ("",):
+            for name in _LOSSES:
+                self.rows[prefix + name] = torch.full_like(self.rows["step_size"], torch.nan)
+            for name in _SPARSITY:
+                self.rows[prefix + name] = torch.full(
+                    (len(self.steps), len(self.layers)), torch.nan, dtype=torch.float64
+                )
+
+    def record(
+        self, step: int, model: nn.Module, averaged: nn.Module | None, **scalars: float
+    ) -> bool:
+        """Fill the row of a step; return whether the network has collapsed: all outputs equal."""
+        row = int(np.searchsorted(self.steps, step))
+        for name, value in scalars.items():
+            self.rows[name][row] = value
+        collapsed = self._measure(row, model, "")
+        if averaged is not None:
+            # The batch statistics of averaged weights are not the average of batch statistics.
+            with self._precision():
+                update_bn(self._train, averaged)
+            self._measure(row, averaged, "averaged_")
+        return collapsed
+
+    def dataset(self) -> xr.Dataset:
+        """Return the record as a dataset with dimensions `step` and `layer`."""
+        dataset = xr.Dataset(
+            {
+                name: (("step", "layer")[: values.ndim], values.numpy().copy())
+                for name, values in self.rows.items()
+            },
+            coords={"step": self.steps, "layer": list(self.layers)},
+        )
+        long_names = _LOSSES | {name: text for name, (_, text) in _SPARSITY.items()}
+        long_names |= {f"averaged_{k}": f"{v}, averaged weights" for k, v in long_names.items()}
+        long_names |= {
+            "step_size": "step size η",
+            "running_loss": "mean loss of the batches since the evaluation before",
+            "step": "steps completed",
+            "layer": "stage",
+        }
+        for name in dataset.variables:
+            units = "steps" if name == "step" else "1"
+            dataset[name].attrs.update(long_name=long_names[str(name)], units=units)
+        return dataset
+
+    def _measure(self, row: int, model: nn.Module, prefix: str) -> bool:
+        model.eval()
+        collapsed = False
+        for part, batches in (("train", self._train), ("test", self._test)):
+            with torch.no_grad(), self._precision():
+                outputs = torch.cat([model(images) for images, _ in batches]).float()
+            labels = torch.cat([labels for _, labels in batches])
+            loss = functional.cross_entropy(outputs.double(), labels)
+            self.rows[f"{prefix}{part}_loss"][row] = loss.item()
+            wrong = (outputs.argmax(1) != labels) | ~outputs.isfinite().all(1)
+            self.rows[f"{prefix}{part}_error"][row] = wrong.double().mean().item()
+            if part == "train":
+                spread = (outputs.amax(0) - outputs.amin(0)).max()
+                collapsed = bool(spread <= 1e-6 * outputs.abs().max())
+        if prefix not in self._probes:
+            self._probes[prefix] = Probe(
+                model,
+                [images for images, _ in self._train],
+                layers=self.layers,
+                max_units=self._settings.max_units,
+            )
+        with self._precision():
+            found = self._probes[prefix].measure()
+        for name, (attribute, _) in _SPARSITY.items():
+            for column, layer in enumerate(self.layers):
+                if layer in found:
+                    value = getattr(found[layer], attribute)
+                    self.rows[prefix + name][row, column] = value
+        model.train()
+        return collapsed
+
+    def _precision(self) -> torch.autocast:
+        device = self._train[0][0].device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self._settings.precision == "bf16")
+
+
+def _batches(
+    data: Dataset, images: torch.Tensor, labels: torch.Tensor
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [
+        (data.normalise(x).contiguous(memory_format=torch.channels_last), y)
+        for x, y in zip(images.split(_BATCH), labels.split(_BATCH), strict=True)
+    ]
