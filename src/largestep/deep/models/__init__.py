@@ -1,0 +1,91 @@
+"""Image classifiers: residual, densely connected and VGG networks, for images of any size.
+
+All are chains of named parts that end in an average over positions and one linear layer. The
+parts named ``stage1``, ``stage2``, … are those whose features are measured: their outputs are
+never negative. Every non-linearity is a module of its own.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from largestep import checks
+from largestep.deep.models.densenet import densenet100, densenet_bc100
+from largestep.deep.models.resnet import resnet18, resnet34, small_resnet
+from largestep.deep.models.vgg import vgg16
+
+__all__ = [
+    "NAMES",
+    "build",
+    "densenet100",
+    "densenet_bc100",
+    "resnet18",
+    "resnet34",
+    "small_resnet",
+    "stages",
+    "vgg16",
+]
+
+_MODELS: dict[str, Callable[..., nn.Sequential]] = {
+    model.__name__: model
+    for model in (small_resnet, resnet18, resnet34, densenet100, densenet_bc100, vgg16)
+}
+
+NAMES = tuple(_MODELS)
+"""The models that `build` knows."""
+
+
+def build(name: str, classes: int, seed: int = 0, **settings: Any) -> nn.Sequential:
+    """Return a model whose weights are fixed by the seed, on the CPU.
+
+    The global random state neither decides the weights nor changes.
+
+    Parameters
+    ----------
+    name : one of `NAMES`.
+    classes : number of outputs.
+    seed : fixes the weights, bit for bit.
+    **settings : further arguments of the function of that name, such as width or norm.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If no model has the name, or it has no such setting.
+
+    Examples
+    --------
+    >>> model = build("small_resnet", classes=10, widths=(8, 16))
+    >>> stages(model)
+    ('stage1', 'stage2')
+    >>> tuple(model(torch.zeros(4, 1, 8, 8)).shape)
+    (4, 10)
+    """
+    if name not in _MODELS:
+        raise ValueError(f"no model is called {name!r}: choose from {', '.join(NAMES)}")
+    seed = checks.integer("seed", seed, at_least=0)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
+        return _MODELS[name](classes=classes, **settings)
+
+
+def stages(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the modules whose outputs are the features of the stages, in order.
+
+    - Residual networks: the output of a stage's last block, after its ReLU.
+    - Dense networks: all channels of a stage, after the normalisation and ReLU that follow it.
+    - VGG: the output of a stage, after the maximum that halves the image.
+
+    Raises
+    ------
+    ValueError
+        If the model is not one of this package's, or is wrapped (compiled, distributed).
+    """
+    found = tuple(name for name, _ in model.named_children() if name.startswith("stage"))
+    if not found:
+        raise ValueError(
+            f"{type(model).__name__} has no stages: pass a model made by largestep.deep.models, "
+            "before it is compiled or wrapped"
+        )
+    return found

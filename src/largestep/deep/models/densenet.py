@@ -1,0 +1,105 @@
+"""Densely connected networks (Huang, Liu, van der Maaten and Weinberger, CVPR 2017)."""
+
+import torch
+from torch import Tensor, nn
+
+from largestep import checks
+from largestep.deep.models.parts import Norm, chain, convolution, normalization
+
+__all__ = ["densenet100", "densenet_bc100"]
+
+
+def _preactivated(inputs: int, outputs: int, size: int, norm: Norm) -> list[nn.Module]:
+    """Return normalisation, ReLU and convolution, in this order."""
+    return [
+        normalization(norm, inputs),
+        nn.ReLU(),
+        convolution(inputs, outputs, size, bias=norm == "none"),
+    ]
+
+
+class DenseLayer(nn.Module):
+    """x ↦ [x, f(x)]: append `growth` new channels to all that came before.
+
+    f is a 3 × 3 convolution, with a bottleneck after a 1 × 1 convolution to 4·growth channels;
+    normalisation and ReLU come before each.
+    """
+
+    def __init__(self, inputs: int, growth: int, bottleneck: bool, norm: Norm) -> None:
+        super().__init__()
+        if bottleneck:
+            steps = _preactivated(inputs, 4 * growth, 1, norm)
+            steps += _preactivated(4 * growth, growth, 3, norm)
+        else:
+            steps = _preactivated(inputs, growth, 3, norm)
+        self.new = nn.Sequential(*steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.new(x)], dim=1)
+
+
+def _densenet(
+    layers: int,
+    stem: int,
+    growth: int,
+    bottleneck: bool,
+    compression: float,
+    classes: int,
+    norm: Norm,
+    channels: int,
+) -> nn.Sequential:
+    """Return a 3 × 3 stem, then three stages of layers with transitions between them.
+
+    The normalisation and the ReLU with which a transition begins are counted to the stage before
+    it, so that its output is what the next convolution reads.
+    """
+    growth = checks.integer("growth", growth, at_least=1)
+    parts: dict[str, nn.Module] = {
+        "stem": convolution(channels, stem, 3, bias=norm == "none"),
+    }
+    width = stem
+    for number in (1, 2, 3):
+        if number > 1:
+            parts[f"transition{number - 1}"] = nn.Sequential(
+                convolution(width, int(compression * width), 1, bias=norm == "none"),
+                nn.AvgPool2d(2, ceil_mode=True),
+            )
+            width = int(compression * width)
+        widths = range(width, width + layers * growth, growth)
+        width += layers * growth
+        parts[f"stage{number}"] = nn.Sequential(
+            *(DenseLayer(inputs, growth, bottleneck, norm) for inputs in widths),
+            normalization(norm, width),
+            nn.ReLU(),
+        )
+    return chain(parts, features=width, classes=classes)
+
+
+def densenet100(
+    classes: int = 10, growth: int = 12, norm: Norm = "batch", channels: int = 3
+) -> nn.Sequential:
+    """Return a DenseNet-100 without bottleneck or compression.
+
+    A stem of 16 channels, three stages of 32 layers. With 10 classes and growth 12 it has
+    6 979 642 parameters. In training, each layer keeps two copies of its input, so that memory
+    grows with the square of the depth. Without normalisation convolutions have biases.
+
+    Parameters
+    ----------
+    classes : number of outputs.
+    growth : channels that each layer adds.
+    norm : "batch", "group" (groups of gcd(channels, 16) channels) or "none".
+    channels : of the images.
+    """
+    return _densenet(32, 16, growth, False, 1.0, classes, norm, channels)
+
+
+def densenet_bc100(
+    classes: int = 10, growth: int = 12, norm: Norm = "batch", channels: int = 3
+) -> nn.Sequential:
+    """Return a DenseNet-BC-100: as `densenet100`, with bottlenecks and transitions that halve.
+
+    A stem of 2·growth channels, three stages of 16 layers of two convolutions each. With 10
+    classes and growth 12 it has 769 162 parameters.
+    """
+    return _densenet(16, 2 * growth, growth, True, 0.5, classes, norm, channels)
