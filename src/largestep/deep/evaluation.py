@@ -16,7 +16,7 @@ from largestep.deep.probe import Probe
 if TYPE_CHECKING:
     from largestep.deep.training import Training
 
-__all__ = ["Evaluations"]
+__all__ = ["Evaluations", "autocast"]
 
 _BATCH = 500
 _SPARSITY = {
@@ -70,16 +70,27 @@ class Evaluations:
                 )
 
     def record(
-        self, step: int, model: nn.Module, averaged: nn.Module | None, **scalars: float
+        self,
+        step: int,
+        model: nn.Module,
+        averaged: nn.Module | None,
+        step_size: float,
+        losses: torch.Tensor,
     ) -> bool:
-        """Fill the row of a step; return whether the network has collapsed: all outputs equal."""
+        """Fill the row of a step; return whether the network has collapsed: all outputs equal.
+
+        Parameters
+        ----------
+        losses : of the mini-batches of all steps.
+        """
         row = int(np.searchsorted(self.steps, step))
-        for name, value in scalars.items():
-            self.rows[name][row] = value
+        self.rows["step_size"][row] = step_size
+        if row > 0:
+            self.rows["running_loss"][row] = losses[self.steps[row - 1] : step].mean().item()
         collapsed = self._measure(row, model, "")
         if averaged is not None:
             # The batch statistics of averaged weights are not the average of batch statistics.
-            with self._precision():
+            with self._autocast():
                 update_bn(self._train, averaged)
             self._measure(row, averaged, "averaged_")
         return collapsed
@@ -106,11 +117,23 @@ class Evaluations:
             dataset[name].attrs.update(long_name=long_names[str(name)], units=units)
         return dataset
 
+    def scalars(self, step: int) -> dict[str, float]:
+        """Return the row of a step, with names such as feature_sparsity/stage2."""
+        row = int(np.searchsorted(self.steps, step))
+        scalars = {}
+        for name, values in self.rows.items():
+            if values.ndim == 1:
+                scalars[name] = values[row].item()
+            else:
+                for layer, value in zip(self.layers, values[row].tolist(), strict=True):
+                    scalars[f"{name}/{layer}"] = value
+        return scalars
+
     def _measure(self, row: int, model: nn.Module, prefix: str) -> bool:
         model.eval()
         collapsed = False
         for part, batches in (("train", self._train), ("test", self._test)):
-            with torch.no_grad(), self._precision():
+            with torch.no_grad(), self._autocast():
                 outputs = torch.cat([model(images) for images, _ in batches]).float()
             labels = torch.cat([labels for _, labels in batches])
             loss = functional.cross_entropy(outputs.double(), labels)
@@ -127,7 +150,7 @@ class Evaluations:
                 layers=self.layers,
                 max_units=self._settings.max_units,
             )
-        with self._precision():
+        with self._autocast():
             found = self._probes[prefix].measure()
         for name, (attribute, _) in _SPARSITY.items():
             for column, layer in enumerate(self.layers):
@@ -137,9 +160,13 @@ class Evaluations:
         model.train()
         return collapsed
 
-    def _precision(self) -> torch.autocast:
-        device = self._train[0][0].device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self._settings.precision == "bf16")
+    def _autocast(self) -> torch.autocast:
+        return autocast(self._settings.precision, self._train[0][0].device)
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context of a precision, "fp32" or "bf16"."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _batches(
