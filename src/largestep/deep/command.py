@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from largestep import runs
-from largestep.deep import data, presets
+from largestep.deep import data, presets, processes
 from largestep.deep.training import train
 from largestep.figures.style import write_figure
 from largestep.figures.training import draw_training
@@ -66,10 +66,12 @@ def run(
         out=out,
         resume=resume,
         device=device,
-        progress=title,
+        progress=f"{title}, steps",
         tensorboard=tensorboard,
         checkpoint_seconds=checkpoint_seconds,
     )
+    if not processes.is_first():
+        return
     write_figure(out / "figure", draw_training(trained.results))
     _print(trained.results)
     print(f"Results, weights and figure are in {out}")
@@ -88,7 +90,7 @@ def _print(results: xr.Dataset) -> None:
     table.add_column(f"after {int(last.step)} steps")
     for column in results.layer.values:
         table.add_column(str(column), justify="right")
-    for name in ("feature_sparsity", "active_share", "dead_units", "merged_units"):
+    for name in ("distinct", "raw", "dead", "merged"):
         table.add_row(last[name].attrs["long_name"], *(f"{v:.3g}" for v in last[name].values))
     for prefix in ("", "averaged_") if "averaged_test_loss" in results else ("",):
         for part in ("train", "test"):

@@ -11,7 +11,8 @@ from torch.optim.swa_utils import update_bn
 
 from largestep.deep import models
 from largestep.deep.data import Dataset, permutation
-from largestep.deep.probe import Probe
+from largestep.deep.layers import gather
+from largestep.metrics import FeatureSparsity, feature_sparsity
 
 if TYPE_CHECKING:
     from largestep.deep.training import Training
@@ -20,10 +21,10 @@ __all__ = ["Evaluations", "autocast"]
 
 _BATCH = 500
 _SPARSITY = {
-    "feature_sparsity": ("distinct", "feature sparsity coefficient"),
-    "active_share": ("raw", "share of positive activations"),
-    "dead_units": ("dead", "units never positive"),
-    "merged_units": ("merged", "units merged into others"),
+    "raw": "share of active units",
+    "distinct": "feature sparsity",
+    "dead": "dead units",
+    "merged": "merged units",
 }
 _LOSSES = {
     "train_loss": "training loss",
@@ -56,7 +57,6 @@ class Evaluations:
         chosen = chosen.to(data.x_train.device)
         self._train = _batches(data, data.x_train[chosen], data.y_train[chosen])
         self._test = _batches(data, data.x_test, data.y_test)
-        self._probes: dict[str, Probe] = {}
         self.rows = {
             name: torch.full((len(self.steps),), torch.nan, dtype=torch.float64)
             for name in ("step_size", "running_loss")
@@ -104,7 +104,7 @@ class Evaluations:
             },
             coords={"step": self.steps, "layer": list(self.layers)},
         )
-        long_names = _LOSSES | {name: text for name, (_, text) in _SPARSITY.items()}
+        long_names = _LOSSES | _SPARSITY
         long_names |= {f"averaged_{k}": f"{v}, averaged weights" for k, v in long_names.items()}
         long_names |= {
             "step_size": "step size η",
@@ -118,7 +118,7 @@ class Evaluations:
         return dataset
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Return the row of a step, with names such as feature_sparsity/stage2."""
+        """Return the row of a step, with names such as distinct/stage2."""
         row = int(np.searchsorted(self.steps, step))
         scalars = {}
         for name, values in self.rows.items():
@@ -143,22 +143,20 @@ class Evaluations:
             if part == "train":
                 spread = (outputs.amax(0) - outputs.amin(0)).max()
                 collapsed = bool(spread <= 1e-6 * outputs.abs().max())
-        if prefix not in self._probes:
-            self._probes[prefix] = Probe(
-                model,
-                [images for images, _ in self._train],
-                layers=self.layers,
-                max_units=self._settings.max_units,
-            )
-        with self._autocast():
-            found = self._probes[prefix].measure()
-        for name, (attribute, _) in _SPARSITY.items():
-            for column, layer in enumerate(self.layers):
-                if layer in found:
-                    value = getattr(found[layer], attribute)
-                    self.rows[prefix + name][row, column] = value
+        for column, found in enumerate(self._sparsity(model)):
+            for name in _SPARSITY:
+                self.rows[prefix + name][row, column] = getattr(found, name, torch.nan)
         model.train()
         return collapsed
+
+    def _sparsity(self, model: nn.Module) -> list[FeatureSparsity | None]:
+        """Return the sparsity of each stage, None where features are not finite."""
+        with self._autocast():
+            layers = gather(
+                model, self._train, self.layers, max_units=self._settings.max_units, seed=0
+            )
+        features = [layers[name].features for name in self.layers]
+        return [feature_sparsity(f) if bool(f.isfinite().all()) else None for f in features]
 
     def _autocast(self) -> torch.autocast:
         return autocast(self._settings.precision, self._train[0][0].device)
@@ -174,5 +172,5 @@ def _batches(
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [
         (data.normalise(x).contiguous(memory_format=torch.channels_last), y)
-        for x, y in zip(images.split(_BATCH), labels.split(_BATCH), strict=True)
+        for x, y in zip(torch.split(images, _BATCH), torch.split(labels, _BATCH), strict=True)
     ]

@@ -176,7 +176,7 @@ def training(
         raise ValueError("step_size must be left out where the loss is held")
     else:
         given = Hold(phase)
-    settings = {
+    settings: dict[str, Any] = {
         "model": chosen.model,
         "step_size": given,
         "epochs": chosen.epochs,

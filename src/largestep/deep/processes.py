@@ -1,5 +1,6 @@
 """Where a process trains, and which share of each batch: alone, or one of several by torchrun."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Place", "place"]
+__all__ = ["Place", "is_first", "place"]
 
 _STEPS_BETWEEN_AGREEMENTS = 10
 
@@ -50,12 +51,17 @@ class Place:
     def settle(self, model: nn.Module) -> nn.Module:
         """Return the model on the device, in the memory format that convolutions are fast in."""
         if self.processes > 1 and self.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """Return what averages the gradients over the processes; the model itself if alone."""
         return DistributedDataParallel(model) if self.processes > 1 else model
+
+
+def is_first() -> bool:
+    """Return whether this is the only process, or the first of those that torchrun launched."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

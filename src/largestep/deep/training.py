@@ -15,13 +15,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 import xarray as xr
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -282,6 +284,7 @@ class _Run:
             )
         )
         self.averaged = copy.deepcopy(self.model) if settings.averaging else None
+        self._average = get_ema_multi_avg_fn(settings.averaging or 0.0)  # type: ignore[no-untyped-call]
         self.forward = place.parallel(self.model)
         if settings.compile:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
@@ -324,14 +327,14 @@ class _Run:
         with autocast(self.settings.precision, self.place.device):
             loss = functional.cross_entropy(self.forward(images), labels)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         loss = self.place.mean(loss.detach())
         if self.controller is not None:
             self.controller.step(loss)
         if self.averaged is not None:
-            average = get_ema_multi_avg_fn(self.settings.averaging)
-            average(list(self.averaged.parameters()), list(self.model.parameters()), None)
+            parameters = list(self.averaged.parameters()), list(self.model.parameters())
+            self._average(*parameters, None)
         self.losses[self.step] = loss
         self.step += 1
         # To look at a loss is to wait for the GPU.
@@ -493,10 +496,8 @@ def _store(out: Path, trained: Trained, run: _Run) -> None:
     runs.write_json(out / "config.json", config)
     for name, model in (("model", trained.model), ("averaged", trained.averaged)):
         if model is not None:
-            weights = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
-            runs.atomically(
-                out / f"{name}.safetensors", lambda path, weights=weights: save_file(weights, path)
-            )
+            weights = to_bytes({k: v.cpu().contiguous() for k, v in model.state_dict().items()})
+            runs.atomically(out / f"{name}.safetensors", partial(Path.write_bytes, data=weights))
     runs.save(out / "results.nc", {"training": trained.results}, config)
     checkpoints.delete(out)
 
