@@ -82,6 +82,80 @@ def reproduce(
 
 
 @app.command()
+def train(
+    preset: Annotated[str, typer.Argument(help="digits, resnet18 or densenet100.")],
+    schedule: Annotated[
+        str, typer.Option(help="small, large, or hold: the step size that holds the loss.")
+    ] = "large",
+    phase: Annotated[
+        float, typer.Option(help="Fraction of training with large steps, or holding.")
+    ] = 0.5,
+    step_size: Annotated[float | None, typer.Option(help="In place of the preset's.")] = None,
+    setting: Annotated[
+        str, typer.Option(help="plain, or sota: momentum, weight decay, augmentation.")
+    ] = "plain",
+    model: Annotated[str | None, typer.Option(help="In place of the preset's.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="In place of the preset's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch it if missing.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="In place of the preset's.")] = None,
+    label_noise: Annotated[float, typer.Option(help="Share of labels redrawn each step.")] = 0.0,
+    averaging: Annotated[
+        float | None, typer.Option(help="Decay of a moving average of the weights; none.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="By default named after the run.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from what is there.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for it.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
+) -> None:
+    """Train a deep network, measuring its feature sparsity stage by stage.
+
+    Killed at any moment, the same command with `--resume` goes on.
+
+    Examples
+    --------
+    `largestep train digits --epochs 5`
+
+    `largestep train resnet18 --setting sota --phase 0.3 --data cifar --precision bf16`
+
+    `torchrun --nproc-per-node 2 --no-python largestep train densenet100 --data cifar`
+    """
+    from largestep.deep import command
+    from largestep.deep.training import Stopped
+
+    try:
+        command.run(
+            preset,
+            schedule,
+            phase=phase,
+            step_size=step_size,
+            setting=setting,
+            model=model,
+            dataset=dataset,
+            folder=data,
+            download=download,
+            epochs=epochs,
+            label_noise=label_noise,
+            averaging=averaging,
+            precision=precision,
+            compile=compile,
+            seed=seed,
+            device=device,
+            out=out,
+            resume=resume,
+            tensorboard=tensorboard,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    except Stopped as stopped:
+        print(f"{stopped}: the same command with --resume goes on", file=sys.stderr)
+        raise typer.Exit(128 + stopped.signal) from None
+
+
+@app.command()
 def sweep(
     experiment: Annotated[str, typer.Argument(help="Whose network and problem to sweep.")],
     x: Annotated[str, typer.Option(help="Horizontal axis: name=start:stop:count.")],

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from largestep import experiments, runs
 from largestep.experiments import Budget, Experiment
+from largestep.figures.style import write_figure
 from largestep.report import Section, write_page
 from largestep.runs import Results
 
@@ -114,7 +114,7 @@ def save_sweep(
     config = {**runs.configuration(experiment, seeds, quick=False), "x": x, "y": y, "steps": steps}
     runs.save(out / "results.nc", {"sweep": dataset}, config)
     zero_loss = network.loss_factor * float(np.mean(problem.y_train**2))
-    _write_figure(out / "figure", draw_plane(dataset, zero_loss=zero_loss))
+    write_figure(out / "figure", draw_plane(dataset, zero_loss=zero_loss))
 
 
 def _computed(
@@ -139,22 +139,12 @@ def _show(experiment: Experiment, folder: Path, results: Results, config: dict[s
     claims = [claim.check(results) for claim in experiment.claims]
     figures = experiment.draw(results)
     for name, figure in figures.items():
-        _write_figure(folder / name, figure)
+        write_figure(folder / name, figure)
     if experiment.animate is not None:
         animate = experiment.animate
         runs.atomically(folder / "animation.gif", lambda path: animate(results, path))
     runs.write_json(folder / "claims.json", claims)
     runs.write_json(folder / "config.json", config)
-
-
-def _write_figure(stem: Path, figure: Figure) -> None:
-    for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
-        runs.atomically(
-            stem.with_suffix(suffix),
-            lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
-        )
-        # What the first drawing has laid out stays where it is.
-        figure.set_layout_engine("none")
 
 
 def _section(name: str, folder: Path) -> Section | None:
