@@ -107,4 +107,4 @@ def _survived(results: xr.Dataset) -> xr.Dataset:
     measured = [v for v in results.data_vars if v not in kept]
     alive = ~(results.step >= ended)
     masked = {v: results[v].where(alive).assign_attrs(results[v].attrs) for v in measured}
-    return results.assign(masked, diverged_at=ended.assign_attrs(results.diverged_at.attrs))
+    return results.assign({**masked, "diverged_at": ended.assign_attrs(results.diverged_at.attrs)})
