@@ -5,6 +5,8 @@ import errno
 import json
 import math
 import os
+import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from largestep import runs
@@ -399,8 +402,6 @@ def test_a_full_disk_is_noticed_before_the_first_step(data, tmp_path, monkeypatc
 
 
 def test_a_signal_stops_after_the_step_with_a_checkpoint(data, tmp_path, monkeypatch):
-    import signal
-
     class Signal(Halving):
         def step(self, loss):
             super().step(loss)
@@ -508,31 +509,56 @@ def test_unknown_presets_are_named(arguments, message):
 
 
 TOGETHER = """
-import sys, pathlib, torch
-torch.set_num_threads(1)
-from largestep.deep import data
+import pathlib, sys, torch
+from largestep.deep.data import Dataset
 from largestep.deep.training import Training, train
-settings = Training("small_resnet", 0.1, epochs=1, batch_size=10, augment=True, label_noise=0.2,
-                    momentum=0.5, model_settings={"widths": (16,), "norm": "group"}, evaluations=2)
-train(settings, data.load("digits", train=50), device="cpu", out=pathlib.Path(sys.argv[1]))
+
+def run(device="cpu", out=None):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (40, 1, 6, 6), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, 3, (40,), generator=generator)
+    data = Dataset.of("made up", images, labels, images, labels, 3)
+    settings = Training(
+        "small_resnet", 0.1, epochs=1, batch_size=10, augment=True, label_noise=0.2,
+        momentum=0.5, model_settings={"widths": (16,), "norm": "group"}, evaluations=2,
+    )
+    return train(settings, data, device=device, out=out)
 """
 
 
 def test_two_processes_train_as_one(tmp_path):
     script = tmp_path / "together.py"
-    script.write_text(TOGETHER)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, launcher in (("one", []), ("two", torchrun)):
-        subprocess.run(
-            [sys.executable, *launcher, str(script), str(tmp_path / name)],
-            check=True,
-            capture_output=True,
-            timeout=120,
+    script.write_text(f"{TOGETHER}\nrun(out=pathlib.Path(sys.argv[1]))")
+    # What torchrun sets, without its own start.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "test",
+        "OMP_NUM_THREADS": "1",
+    }
+    workers = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path / "two")],
+            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank},
+            stderr=subprocess.PIPE,
+            text=True,
         )
-    one, two = (runs.load(tmp_path / name / "results.nc")[0]["training"] for name in ("one", "two"))
-    for name in ("running_loss", "train_loss", "test_loss"):
-        np.testing.assert_allclose(one[name], two[name], rtol=1e-4)
-    assert (one.train_loss[-1] < one.train_loss[0]).item()
+        for rank in "01"
+    ]
+    errors = [worker.communicate(timeout=120)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], errors
+    names: dict = {}
+    exec(TOGETHER, names)
+    one = names["run"]()
+    two = load_file(tmp_path / "two" / "model.safetensors")
+    for name, ours in one.model.state_dict().items():
+        torch.testing.assert_close(two[name], ours, rtol=1e-4, atol=1e-6)
+    results = runs.load(tmp_path / "two" / "results.nc")[0]["training"]
+    np.testing.assert_allclose(results.running_loss, one.results.running_loss, rtol=1e-5)
 
 
 def test_the_figure_shows_what_happened(data):
