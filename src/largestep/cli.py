@@ -34,11 +34,12 @@ def list_experiments() -> None:
     from largestep import experiments
 
     table = Table(box=None, pad_edge=False)
-    for column in ("experiment", "shows", "20 seeds, 2 cores"):
+    for column in ("experiment", "shows", "seeds", "2 cores"):
         table.add_column(column, no_wrap=column == "experiment")
     for name in experiments.NAMES:
         experiment = experiments.get(name)
-        table.add_row(name, experiment.shows, f"{experiment.seconds:.0f} s")
+        duration = f"{experiment.seconds:.0f} s" if experiment.seconds < 3600 else "hours"
+        table.add_row(name, experiment.shows, str(experiment.seeds), duration)
     Console().print(table)
 
 
@@ -46,14 +47,20 @@ def list_experiments() -> None:
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[EXPERIMENT]...", help="All of them when none is named."),
+        typer.Argument(metavar="[EXPERIMENT]...", help="By default all that need no data set."),
     ] = None,
     out: Out = Path("results"),
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: 0, 1, …, N−1.")] = 20,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seeds 0, 1, …, N−1; by default 20, of deep networks 5."),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A tenth of the steps: the look, not the setting.")
     ] = False,
     threads: Threads = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data sets of resnet18 and densenet100.")
+    ] = None,
     only_figures: Annotated[
         bool, typer.Option("--only-figures", help="Redraw stored results; compute nothing.")
     ] = False,
@@ -68,13 +75,19 @@ def reproduce(
 
     `largestep reproduce diagonal --seeds 50 --out figures`
     """
-    from largestep import experiments
-    from largestep.experiments import Budget
     from largestep.reproduction import reproduce as run
 
-    budget = Budget(list(range(seeds)), quick=quick, threads=threads, progress=True)
     try:
-        page = run(names or experiments.NAMES, out, budget, only_figures=only_figures)
+        page = run(
+            names or [],
+            out,
+            seeds=seeds,
+            quick=quick,
+            threads=threads,
+            data=data,
+            progress=True,
+            only_figures=only_figures,
+        )
     except KeyboardInterrupt:
         print("Stopped. The same command takes up what is finished.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -205,6 +218,6 @@ def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit status 1."""
     try:
         app()
-    except (OSError, TypeError, ValueError) as error:
+    except (ModuleNotFoundError, OSError, TypeError, ValueError) as error:
         print(f"largestep: {error}", file=sys.stderr)
         sys.exit(1)
