@@ -112,6 +112,7 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch it if missing.")] = False,
     epochs: Annotated[int | None, typer.Option(help="In place of the preset's.")] = None,
+    evaluations: Annotated[int, typer.Option(help="How many, evenly spaced.")] = 40,
     label_noise: Annotated[float, typer.Option(help="Share of labels redrawn each step.")] = 0.0,
     averaging: Annotated[
         float | None, typer.Option(help="Decay of a moving average of the weights; none.")
@@ -152,6 +153,7 @@ def train(
             folder=data,
             download=download,
             epochs=epochs,
+            evaluations=evaluations,
             label_noise=label_noise,
             averaging=averaging,
             precision=precision,

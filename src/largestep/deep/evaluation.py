@@ -48,15 +48,32 @@ class Evaluations:
         nothing has been measured.
     """
 
-    def __init__(self, settings: "Training", data: Dataset, model: nn.Module, steps: int) -> None:
+    def __init__(
+        self,
+        settings: "Training",
+        data: Dataset,
+        model: nn.Module,
+        steps: int,
+        memory_format: torch.memory_format,
+    ) -> None:
         grid = np.linspace(0, steps, settings.evaluations + 1).round()
         self.steps = np.unique(grid.astype(np.int64))
         self.layers = models.stages(model)
         self._settings = settings
         chosen = permutation(len(data.x_train), seed=0, epoch=0)[: settings.examples]
         chosen = chosen.to(data.x_train.device)
-        self._train = _batches(data, data.x_train[chosen], data.y_train[chosen])
-        self._test = _batches(data, data.x_test, data.y_test)
+        self._train, self._test = (
+            [
+                (data.normalise(x).contiguous(memory_format=memory_format), y)
+                for x, y in zip(
+                    torch.split(images, _BATCH), torch.split(labels, _BATCH), strict=True
+                )
+            ]
+            for images, labels in (
+                (data.x_train[chosen], data.y_train[chosen]),
+                (data.x_test, data.y_test),
+            )
+        )
         self.rows = {
             name: torch.full((len(self.steps),), torch.nan, dtype=torch.float64)
             for name in ("step_size", "running_loss")
@@ -165,12 +182,3 @@ class Evaluations:
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Return the context of a precision, "fp32" or "bf16"."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-
-
-def _batches(
-    data: Dataset, images: torch.Tensor, labels: torch.Tensor
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return [
-        (data.normalise(x).contiguous(memory_format=torch.channels_last), y)
-        for x, y in zip(torch.split(images, _BATCH), torch.split(labels, _BATCH), strict=True)
-    ]

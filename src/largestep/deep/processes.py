@@ -9,7 +9,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Place", "is_first", "place"]
+__all__ = ["Place", "is_first", "memory_format", "place"]
 
 _STEPS_BETWEEN_AGREEMENTS = 10
 
@@ -49,14 +49,30 @@ class Place:
             distributed.barrier()
 
     def settle(self, model: nn.Module) -> nn.Module:
-        """Return the model on the device, in the memory format that convolutions are fast in."""
+        """Return the model on the device, in the memory format that suits it there."""
         if self.processes > 1 and self.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model.to(  # type: ignore[call-overload]
+            self.device, memory_format=memory_format(model, self.device)
+        )
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """Return what averages the gradients over the processes; the model itself if alone."""
         return DistributedDataParallel(model) if self.processes > 1 else model
+
+
+def memory_format(model: nn.Module, device: torch.device) -> torch.memory_format:
+    """Return the memory format in which the model's convolutions are fast on the device.
+
+    That is channels last, but where oneDNN, which computes them on the CPU, would write beyond its
+    memory: in the backward pass of a strided 1 × 1 convolution of fewer than 16 channels
+    (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    unsafe = device.type == "cpu" and any(
+        c.kernel_size == (1, 1) and c.stride != (1, 1) and c.in_channels < 16 for c in convolutions
+    )
+    return torch.contiguous_format if unsafe else torch.channels_last
 
 
 def is_first() -> bool:

@@ -33,7 +33,7 @@ from largestep import checks, runs
 from largestep.deep import checkpoints, models, processes
 from largestep.deep.data import Dataset, augment, permutation
 from largestep.deep.evaluation import Evaluations, autocast
-from largestep.deep.processes import Place
+from largestep.deep.processes import Place, memory_format
 from largestep.progress import track
 from largestep.schedules import Schedule, as_schedule
 
@@ -273,16 +273,15 @@ class _Run:
             )
         self.configuration = _configuration(settings, data)
         self.data = data.to(place.device)
-        channels = data.x_train.shape[1]
-        self.model = place.settle(
-            models.build(
-                settings.model,
-                data.classes,
-                settings.seed,
-                channels=channels,
-                **settings.model_settings,
-            )
+        model = models.build(
+            settings.model,
+            data.classes,
+            settings.seed,
+            channels=data.x_train.shape[1],
+            **settings.model_settings,
         )
+        self.model = place.settle(model)
+        self.memory_format = memory_format(model, place.device)
         self.averaged = copy.deepcopy(self.model) if settings.averaging else None
         self._average = get_ema_multi_avg_fn(settings.averaging or 0.0)  # type: ignore[no-untyped-call]
         self.forward = place.parallel(self.model)
@@ -302,7 +301,9 @@ class _Run:
             self.step_size = float(self.step_sizes[0])
         else:
             self.controller = settings.step_size(self.optimizer, self.steps)
-        self.evaluations = Evaluations(settings, self.data, self.model, self.steps)
+        self.evaluations = Evaluations(
+            settings, self.data, self.model, self.steps, self.memory_format
+        )
         self.step = 0
         self.losses = torch.full((self.steps,), torch.nan, device=place.device)
         self.diverged_at = self.collapsed_at = math.nan
@@ -355,7 +356,7 @@ class _Run:
         if settings.label_noise:
             labels = redraw(labels, settings.label_noise, data.classes, self._stream("labels"))
         images, labels = self.place.share(images), self.place.share(labels)
-        return data.normalise(images).contiguous(memory_format=torch.channels_last), labels
+        return data.normalise(images).contiguous(memory_format=self.memory_format), labels
 
     def _stream(self, purpose: str) -> torch.Generator:
         """Return the generator for one purpose in this step."""
