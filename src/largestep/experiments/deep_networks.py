@@ -20,7 +20,7 @@ from largestep.experiments.common import (
     reached_before_decay,
     stabilises,
 )
-from largestep.experiments.deep_runs import train_all
+from largestep.experiments.deep_runs import run_all, survived
 from largestep.figures.deep import draw_measures
 from largestep.runs import Results
 
@@ -76,8 +76,8 @@ class DeepNetworks:
             examples = data.load(dataset, budget.data, train=PRESETS[self.preset].train)
             for setting in self.settings:
                 run = f"{dataset}, {setting}"
-                results[run] = train_all(
-                    f"{self.preset} on {run}", budget, self.schedules(setting), examples
+                results[run] = run_all(
+                    f"{self.preset}, {run}", budget, self.schedules(setting), examples, survived
                 )
         return results
 
