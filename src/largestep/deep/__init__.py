@@ -16,7 +16,12 @@ except ModuleNotFoundError as error:
         "largestep.deep needs PyTorch: pip install 'largestep[torch]'", name="torch"
     ) from None
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=[], submod_attrs={})
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["layers"],
+    submod_attrs={"probe": ["Probe"]},
+)
 
 if TYPE_CHECKING:
-    pass
+    from largestep.deep import layers as layers
+    from largestep.deep.probe import Probe as Probe

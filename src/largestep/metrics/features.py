@@ -32,9 +32,9 @@ class FeatureSparsity:
 
     Attributes
     ----------
-    raw : share of positive activations.
-    distinct : the coefficient: the share of positive activations of the units that stay, of all.
-    dead : number of units never positive.
+    raw : share of activations that are active, that is positive.
+    distinct : the coefficient: the share of active activations of the units that stay, of all.
+    dead : number of units never active.
     merged : number of units dropped as duplicates of later ones.
     kept : indices of the units that stay, among the columns of the features.
     inputs, units : n and m, the size of what was measured.
@@ -54,6 +54,7 @@ def feature_sparsity(
     correlation_threshold: float = 0.95,
     *,
     normalize: bool = False,
+    active_above: float = 0.0,
     max_units: int | None = None,
     seed: int = 0,
 ) -> FeatureSparsity:
@@ -80,6 +81,8 @@ def feature_sparsity(
     normalize : divide each input's features by their Euclidean norm over the units before
         correlating them, as the paper does for ReLU networks and not for deep ones. An input at
         which all units are zero stays so.
+    active_above : a unit is active where it exceeds this. 0 is the definition; a higher value is
+        a rule of thumb for units that are never exactly zero, such as those of GELU.
     max_units : measure a random subset of so many units, without replacement; m is then their
         number. By default, or if there are no more than that, all units.
     seed : fixes the subset.
@@ -116,6 +119,7 @@ def feature_sparsity(
     threshold = checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
+    active_above = checks.number("active_above", active_above, at_least=0.0)
     xp, dtype = _checked(features)
     n, m = features.shape
     units = _chosen(m, max_units, seed)
@@ -130,16 +134,18 @@ def feature_sparsity(
         columns = xp.asarray(chosen, device=device(features))
         return xp.astype(xp.take(features, columns, axis=1), dtype, copy=False)
 
-    positive = np.concatenate([_times_positive(xp, read, block) for block in _cut(units, width)])
-    living = units[positive > 0]
+    active = np.concatenate(
+        [_times_active(xp, read, block, active_above) for block in _cut(units, width)]
+    )
+    living = units[active > 0]
     if n == 1:
         goes = _equals_later(_numpy(read(living))[0])
     else:
         lengths = _lengths(xp, read, _cut(units, width)) if normalize else None
         goes = _correlates_with_later(xp, read, _cut(living, width), lengths, threshold)
     return FeatureSparsity(
-        raw=float(positive.sum() / (n * m)),
-        distinct=float(positive[positive > 0][~goes].sum() / (n * m)),
+        raw=float(active.sum() / (n * m)),
+        distinct=float(active[active > 0][~goes].sum() / (n * m)),
         dead=m - len(living),
         merged=int(goes.sum()),
         kept=living[~goes],
@@ -183,8 +189,10 @@ def _cut(units: np.ndarray, width: int) -> list[np.ndarray]:
     return [units[start : start + width] for start in range(0, len(units), width)]
 
 
-def _times_positive(xp: Any, read: Callable[[np.ndarray], Array], units: np.ndarray) -> np.ndarray:
-    """Return how often each unit is positive, or say which one is not finite."""
+def _times_active(
+    xp: Any, read: Callable[[np.ndarray], Array], units: np.ndarray, above: float
+) -> np.ndarray:
+    """Return how often each unit is active, or say which one is not finite."""
     block = read(units)
     finite = _numpy(xp.isfinite(xp.min(block, axis=0)) & xp.isfinite(xp.max(block, axis=0)))
     if not finite.all():
@@ -194,7 +202,7 @@ def _times_positive(xp: Any, read: Callable[[np.ndarray], Array], units: np.ndar
         raise ValueError(
             f"features must be finite, got {column[at]} for unit {units[unit]} at input {at}"
         )
-    return _numpy(xp.count_nonzero(block > 0, axis=0))
+    return _numpy(xp.count_nonzero(block > above, axis=0))
 
 
 def _lengths(xp: Any, read: Callable[[np.ndarray], Array], blocks: list[np.ndarray]) -> Array:

@@ -1,0 +1,479 @@
+"""A model's features: which layers give them, and how they are gathered without a trace."""
+
+import random
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import chain
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["Batch", "Layer", "Layers", "Units", "gather", "outputs", "take", "unwrapped"]
+
+Batch = Any
+"""A tensor, a tuple or list whose first entry is the input, or a dictionary of arguments."""
+
+Units = Literal["position", "channel"]
+FeatureFunction = Callable[[nn.Module, Batch], Tensor]
+Layers = str | FeatureFunction | Sequence[str | FeatureFunction]
+
+_RECTIFIERS = {
+    functional.relu,
+    functional.relu_,
+    functional.relu6,
+    torch.relu,
+    torch.relu_,
+    torch.Tensor.relu,
+    torch.Tensor.relu_,
+    torch.clamp_min,
+    torch.Tensor.clamp_min,
+}
+_CLAMPS = {torch.clamp, torch.Tensor.clamp}
+_SMOOTH = {
+    functional.celu,
+    functional.elu,
+    functional.gelu,
+    functional.hardswish,
+    functional.leaky_relu,
+    functional.mish,
+    functional.selu,
+    functional.silu,
+    functional.softplus,
+}
+_ACTIVATIONS = ("relu", "gelu", "silu", "swish", "mish", "elu", "softplus")
+"""Parts of the class names of modules that are activations."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The features of a layer at the inputs.
+
+    Attributes
+    ----------
+    features : (rows, units) tensor on the model's device, a copy; a row is an input, or an input
+        at a position.
+    width : number of the layer's units, of which `features` may hold a random subset.
+    rectified : whether the units are exactly zero where they are not active.
+    """
+
+    features: Tensor
+    width: int
+    rectified: bool
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model that a compiled, data-parallel or distributed wrapper holds.
+
+    Raises
+    ------
+    TypeError
+        If it is not a module, or its parameters are sharded over processes.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    while True:
+        if type(model).__name__.startswith(("FullyShardedDataParallel", "FSDP")):
+            raise TypeError("model must hold all of its parameters, got one sharded by FSDP")
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(
+            model, (nn.DataParallel, nn.parallel.DistributedDataParallel)
+        ):
+            inner = model.module
+        if inner is None:
+            return model
+        model = cast(nn.Module, inner)
+
+
+def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
+    """Return the first `count` inputs, in their batches; random states stay as they were.
+
+    Raises
+    ------
+    TypeError
+        If a batch is not a tensor, tuple, list or dictionary that holds tensors.
+    ValueError
+        If there is no input.
+    """
+    if isinstance(batches, Tensor):
+        batches = [batches]
+    taken: list[Batch] = []
+    left = count
+    with random_states_restored():
+        for batch in batches:
+            if left <= 0:
+                break
+            size = min(_size(batch), left)
+            if size > 0:
+                taken.append(_first(batch, size))
+            left -= size
+    if not taken:
+        raise ValueError("batches must hold at least one input, got none")
+    return taken
+
+
+def gather(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    layers: Layers = "auto",
+    *,
+    units: Units = "position",
+    max_units: int | None = None,
+    max_rows: int | None = None,
+    seed: int = 0,
+    forward: Callable[[nn.Module, Batch], Any] | None = None,
+) -> dict[str, Layer]:
+    """Run the model on the batches and return the features of its layers.
+
+    The model runs in evaluation mode, without gradients. Its mode, buffers and gradients, the
+    global random states and later outputs are as if nothing had happened, and no hook stays, also
+    after an exception.
+
+    Parameters
+    ----------
+    model : any module; wrappers are looked through, so that a compiled model runs uncompiled.
+    batches : as `take` returns them.
+    layers : "auto", names of modules, patterns like "stage*.relu", functions (model, batch) →
+        (inputs, …) tensor, or a sequence of these. "auto" takes the outputs of rectifiers and
+        their smooth relatives, called as modules or as functions, and those of residual stages
+        (an `nn.Sequential` of blocks of one class of the model's own). A function's name is that
+        of the module that calls it, with the function's after a dot; what is called again in the
+        same pass gets ":2" after its name. Where an output is a tuple or dictionary, its first
+        floating-point tensor counts.
+    units : "position": each entry of a layer's output is a unit, as in the paper. "channel": each
+        channel is a unit, and each input at each position a row; the channels of an output with
+        three dimensions are its last, otherwise its second.
+    max_units, max_rows : take a random subset of so many, the same at every call; all by default.
+    seed : fixes the subsets.
+    forward : how to run the model on a batch; by default `model(**batch)` for dictionaries,
+        `model(batch[0])` for tuples and lists, `model(batch)` for tensors, moved to the model's
+        device and floating-point type.
+
+    Raises
+    ------
+    ValueError
+        If a name or pattern matches nothing (the error lists near matches), an output is no
+        tensor, or its shape differs between batches.
+    """
+    model = unwrapped(model)
+    if units not in ("position", "channel"):
+        raise ValueError(f"units must be 'position' or 'channel', got {units!r}")
+    patterns, functions = _sorted_out(layers)
+    sample = _Sample(units, max_units, max_rows, seed, sum(map(_size, batches)))
+    recorder = _Recorder(model, patterns)
+    parts: dict[str, list[Tensor]] = {}
+    about: dict[str, tuple[int, bool]] = {}
+    for number, batch in enumerate(batches):
+        inputs = _size(batch)
+
+        def keep(name: str, output: Any, rectified: bool) -> None:
+            shaped = sample.shaped(_tensor(name, output, inputs))  # noqa: B023
+            width = shaped[0].numel()
+            if about.setdefault(name, (width, rectified))[0] != width:
+                raise ValueError(
+                    f"layer {name!r} must have as many units for every input, got "
+                    f"{about[name][0]} and {width}: count them with units='channel'"
+                )
+            parts.setdefault(name, []).append(sample(name, shaped, number, inputs))  # noqa: B023
+
+        with _without_a_trace(model):
+            moved = _mapped(batch, lambda x: x.to(_device(model)))
+            if patterns:
+                recorder.run(moved, forward or _forward, keep)
+            for name, function in functions.items():
+                keep(name, function(model, moved), False)
+    recorder.refuse_unmatched()
+    if not parts:
+        raise ValueError("layers='auto' found no activation in the model: name its layers")
+    return {name: Layer(torch.cat(found), *about[name]) for name, found in parts.items()}
+
+
+def outputs(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    forward: Callable[[nn.Module, Batch], Any] | None = None,
+) -> Iterator[Tensor]:
+    """Yield the model's outputs for each batch, in evaluation mode and without a trace."""
+    model = unwrapped(model)
+    for batch in batches:
+        with _without_a_trace(model):
+            moved = _mapped(batch, lambda x: x.to(_device(model)))
+            output = _tensor("(the whole model)", (forward or _forward)(model, moved), _size(batch))
+        yield output
+
+
+class _Recorder:
+    """Hears of the output of every module and every activation function, under their names."""
+
+    def __init__(self, model: nn.Module, patterns: Sequence[str]) -> None:
+        self.model = model
+        self.patterns = patterns
+        self.names = {module: name for name, module in model.named_modules()}
+        self.heard: set[str] = set()
+        self.running: list[nn.Module] = []
+        self.calls: Counter[str] = Counter()
+
+    def run(
+        self,
+        batch: Batch,
+        forward: Callable[[nn.Module, Batch], Any],
+        keep: Callable[[str, Any, bool], None],
+    ) -> None:
+        """Run the model on a batch and call `keep(name, output, rectified)` for what is wanted."""
+        self.keep = keep
+        self.calls.clear()
+        self.running.clear()
+        self.last_activation: tuple[Any, bool] = (None, False)
+        with ExitStack() as hooks:
+            for module in self.names:
+                hooks.callback(module.register_forward_pre_hook(self._enter).remove)
+                hooks.callback(module.register_forward_hook(self._leave).remove)
+            hooks.enter_context(_Functions(self))
+            forward(self.model, batch)
+        del self.last_activation
+
+    def refuse_unmatched(self) -> None:
+        """Raise if a pattern matched nothing that was called."""
+        names = sorted({*self.heard, *filter(None, self.names.values())})
+        for pattern in self.patterns:
+            if pattern == "auto" or any(_matches(name, pattern) for name in self.heard):
+                continue
+            close = get_close_matches(pattern, names, n=5, cutoff=0.3) or names[:5]
+            fault = "is never called" if pattern in names else "matches nothing"
+            raise ValueError(f"layer {pattern!r} {fault}; near it are {', '.join(close)}")
+
+    def hear_function(self, name: str, output: Any, rectified: bool) -> None:
+        if not any(_is_activation(module) for module in self.running):
+            caller = self.names[self.running[-1]]
+            self._hear(f"{caller}.{name}" if caller else name, output, True, rectified)
+
+    def _enter(self, module: nn.Module, _: Any) -> None:
+        self.running.append(module)
+
+    def _leave(self, module: nn.Module, _: Any, output: Any) -> None:
+        self.running.pop()
+        name = self.names[module]
+        if _is_stage(module):
+            # Often the output of the stage's last rectifier, of which it says nothing new.
+            activation, rectified = self.last_activation
+            same = output is activation
+            self._hear(name, output, not same, same and rectified)
+        elif name:
+            self._hear(name, output, _is_activation(module), _rectifies(module))
+
+    def _hear(self, name: str, output: Any, automatic: bool, rectified: bool) -> None:
+        self.calls[name] += 1
+        if self.calls[name] > 1:
+            name = f"{name}:{self.calls[name]}"
+        self.heard.add(name)
+        if automatic:
+            self.last_activation = (output, rectified)
+        if any((p == "auto" and automatic) or _matches(name, p) for p in self.patterns):
+            self.keep(name, output, rectified)
+
+
+class _Functions(TorchFunctionMode):
+    """Tells a recorder of activations that are called as functions."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        rectifies = func in _RECTIFIERS or (
+            func in _CLAMPS and _clamps_at_zero(*args, **(kwargs or {}))
+        )
+        if rectifies or func in _SMOOTH:
+            self.recorder.hear_function(func.__name__.rstrip("_"), output, rectifies)
+        return output
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Turns a layer's output for a batch into rows and units, of which it draws some."""
+
+    units: Units
+    max_units: int | None
+    max_rows: int | None
+    seed: int
+    inputs: int
+
+    def shaped(self, output: Tensor) -> Tensor:
+        """Return the output as (rows, …units)."""
+        if self.units == "position" or output.ndim < 3:
+            return output if output.ndim > 1 else output[:, None]
+        channels = -1 if output.ndim == 3 else 1
+        return output.movedim(channels, -1).flatten(0, -2)
+
+    def __call__(self, name: str, shaped: Tensor, batch: int, inputs: int) -> Tensor:
+        unit_seed = [self.seed, zlib.crc32(name.encode())]
+        units = _drawn(shaped[0].numel(), self.max_units, unit_seed)
+        if units is None:
+            features = shaped.flatten(1)
+        else:
+            # Indexing spares a copy of what isn't needed.
+            index: Any = torch.unravel_index(torch.from_numpy(units), shaped.shape[1:])
+            features = shaped[:, *index]
+        if self.units == "channel" and self.max_rows is not None:
+            share = max(1, self.max_rows * inputs // self.inputs)
+            rows = _drawn(len(features), share, [self.seed, batch])
+            if rows is not None:
+                features = features[torch.from_numpy(rows)]
+        # What is in place now may be overwritten by the rest of the pass.
+        return features.clone()
+
+
+def _drawn(total: int, count: int | None, seed: list[int]) -> np.ndarray | None:
+    if count is None or count >= total:
+        return None
+    return np.sort(np.random.default_rng(seed).choice(total, size=count, replace=False))
+
+
+def _is_activation(module: nn.Module) -> bool:
+    name = type(module).__name__.lower()
+    return not any(True for _ in module.children()) and any(a in name for a in _ACTIVATIONS)
+
+
+def _rectifies(module: nn.Module) -> bool:
+    name = type(module).__name__.lower()
+    return _is_activation(module) and "relu" in name and name not in ("leakyrelu", "prelu", "rrelu")
+
+
+def _is_stage(module: nn.Module) -> bool:
+    kinds = {type(child) for child in module.children()}
+    return (
+        isinstance(module, nn.Sequential)
+        and len(kinds) == 1
+        and not kinds.pop().__module__.startswith("torch.nn.")
+    )
+
+
+def _clamps_at_zero(
+    _: Any,
+    min: Any = None,
+    max: Any = None,
+    **__: Any,
+) -> bool:
+    return max is None and not isinstance(min, Tensor) and min == 0
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+def _sorted_out(layers: Layers) -> tuple[list[str], dict[str, FeatureFunction]]:
+    listed = [layers] if isinstance(layers, str) or callable(layers) else list(layers)
+    for layer in listed:
+        if not (isinstance(layer, str) or callable(layer)):
+            raise TypeError(f"layers must be names, patterns or functions, got {layer!r}")
+    if not listed:
+        raise ValueError("layers must name at least one layer, got none")
+    functions = [layer for layer in listed if not isinstance(layer, str)]
+    named = {getattr(function, "__name__", repr(function)): function for function in functions}
+    if len(named) < len(functions):
+        raise ValueError("functions among the layers must have names of their own")
+    return [layer for layer in listed if isinstance(layer, str)], named
+
+
+def _tensor(name: str, output: Any, inputs: int) -> Tensor:
+    """Return the first floating-point tensor of an output."""
+    for value in _flat(output):
+        if isinstance(value, Tensor) and value.is_floating_point():
+            if value.ndim == 0 or value.shape[0] != inputs:
+                raise ValueError(
+                    f"layer {name!r} must have one row for each of the {inputs} inputs, got shape "
+                    f"{tuple(value.shape)}: give a function of the model as the layer instead"
+                )
+            return value.detach()
+    raise ValueError(f"layer {name!r} must give a tensor, got {type(output).__name__}")
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        yield value
+        return
+    for entry in value:
+        yield from _flat(entry)
+
+
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _mapped(entry, change) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mapped(entry, change) for entry in value]
+    return value
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    return _mapped(batch, lambda x: x[:count] if x.ndim else x)
+
+
+def _size(batch: Batch) -> int:
+    for value in _flat(batch):
+        if isinstance(value, Tensor) and value.ndim > 0:
+            return len(value)
+    raise TypeError(
+        "a batch must be a tensor, or a tuple, list or dictionary whose first tensor is the "
+        f"input, got {type(batch).__name__}"
+    )
+
+
+def _forward(model: nn.Module, batch: Batch) -> Any:
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    batch = _mapped(batch, lambda x: x.to(dtype) if x.is_floating_point() else x)
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    return model(batch if isinstance(batch, Tensor) else batch[0])
+
+
+def _device(model: nn.Module) -> torch.device:
+    held = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if held is None else held.device
+
+
+@contextmanager
+def _without_a_trace(model: nn.Module) -> Iterator[None]:
+    """Evaluate, without gradients or compilation; afterwards all is as it was."""
+    training = {module: module.training for module in model.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        for module in training:
+            module.training = False
+        with (
+            torch.no_grad(),
+            torch.compiler.set_stance("force_eager"),
+            random_states_restored(_device(model)),
+        ):
+            yield
+    finally:
+        for module, was in training.items():
+            module.training = was
+        for buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                buffer.copy_(before)
+
+
+@contextmanager
+def random_states_restored(device: torch.device | None = None) -> Iterator[None]:
+    """Leave the random states of Python, NumPy and PyTorch as they were found."""
+    pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
+    devices = [device] if device is not None and device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(pythons)
+        np.random.set_state(numpys)  # noqa: NPY002

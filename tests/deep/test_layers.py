@@ -1,0 +1,287 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from largestep.deep import layers
+
+
+class Block(nn.Module):
+    """A residual block that reuses its rectifier, in place, as many do."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.relu(self.norm(self.convolution(x)))
+        return self.relu(self.convolution(y) + x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3)
+        self.stage = nn.Sequential(Block(4), Block(4))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.stage(functional.relu(self.stem(x)))
+        return self.head(functional.gelu(x.mean((2, 3))))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return Net()
+
+
+@pytest.fixture
+def images():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(8, 1, 8, 8, generator=generator)
+
+
+def test_auto_finds_modules_functions_and_repeated_calls(net, images):
+    found = layers.gather(net, [images[:5], images[5:]])
+    assert list(found) == [
+        "relu",
+        "stage.0.relu",
+        "stage.0.relu:2",
+        "stage.1.relu",
+        "stage.1.relu:2",
+        "gelu",
+    ]
+    assert [layer.rectified for layer in found.values()] == [True] * 5 + [False]
+    assert found["relu"].features.shape == (8, 4 * 6 * 6)
+
+
+def test_features_are_the_layers_outputs(net, images):
+    net.eval()
+    expected = functional.relu(net.stem(images)).detach()
+    found = layers.gather(net, [images[:5], images[5:]], "relu")["relu"]
+    torch.testing.assert_close(found.features, expected.flatten(1))
+    channels = layers.gather(net, [images], "relu", units="channel")["relu"]
+    torch.testing.assert_close(channels.features, expected.movedim(1, -1).flatten(0, 2))
+    assert channels.width == 4
+
+
+def test_what_is_overwritten_later_was_copied(images):
+    class Overwriting(nn.Module):
+        def forward(self, x):
+            y = functional.relu(x)
+            z = y.clone()
+            y.mul_(-1)
+            return z
+
+    found = layers.gather(Overwriting(), [images])["relu"]
+    torch.testing.assert_close(found.features, images.clamp(min=0).flatten(1))
+
+
+def test_subsets_are_columns_and_rows_of_the_whole_and_the_same_every_time(net, images):
+    whole = layers.gather(net, [images], "relu")["relu"].features
+    few, again = (
+        layers.gather(net, [images[:3], images[3:]], "relu", max_units=10, seed=3)["relu"]
+        for _ in range(2)
+    )
+    assert few.width == 144
+    assert torch.equal(few.features, again.features)
+    for column in few.features.T:
+        assert (whole.T - column).abs().sum(1).min() < 1e-4
+    rows = layers.gather(net, [images], "relu", units="channel", max_rows=20)["relu"].features
+    every = layers.gather(net, [images], "relu", units="channel")["relu"].features
+    assert rows.shape == (20, 4)
+    for row in rows:
+        assert (every - row).abs().sum(1).min() < 1e-4
+
+
+def test_rectifiers_of_every_spelling_are_found(images):
+    spellings = [
+        lambda x: x.relu(),
+        torch.relu,
+        lambda x: x.clamp(min=0),
+        lambda x: torch.clamp(x, 0),
+        lambda x: x.clamp_min(0),
+        nn.ReLU(),
+        nn.ReLU6(),
+    ]
+
+    class Spelled(nn.Module):
+        def __init__(self, spelling):
+            super().__init__()
+            self.spelling = spelling
+
+        def forward(self, x):
+            return self.spelling(x).clamp(max=2)
+
+    for spelling in spellings:
+        (found,) = layers.gather(Spelled(spelling), [images]).values()
+        assert found.rectified
+    for smooth in (nn.GELU(), nn.SiLU(), nn.LeakyReLU(), nn.PReLU(), functional.mish):
+        (found,) = layers.gather(Spelled(smooth), [images]).values()
+        assert not found.rectified
+
+
+def test_stages_patterns_and_functions_can_be_named(net, images):
+    def embedding(model, batch):
+        return model.stage(model.stem(batch)).mean((2, 3))
+
+    found = layers.gather(net, [images], ["stage", "stage.*.relu", embedding])
+    assert list(found) == ["stage.0.relu", "stage.1.relu", "stage", "embedding"]
+    assert found["stage"].rectified
+    assert found["embedding"].features.shape == (8, 4)
+
+
+def test_a_stage_that_is_not_rectified_counts_in_auto(images):
+    class PreActivation(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, x):
+            return x + self.convolution(functional.relu(x))
+
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Sequential(PreActivation(), PreActivation()))
+    assert list(layers.gather(model, [images])) == ["1.0.relu", "1.1.relu", "1"]
+
+
+def test_tuples_and_dictionaries_give_their_first_floating_tensor(images):
+    class Wrapped(nn.Module):
+        def forward(self, x):
+            return {"index": torch.zeros(len(x), dtype=torch.int64), "values": (x, x + 1)}
+
+    model = nn.Sequential()
+    model.add_module("wrapped", Wrapped())
+    found = layers.gather(model, [images], "wrapped")["wrapped"]
+    torch.testing.assert_close(found.features, images.flatten(1))
+
+
+def test_dictionaries_of_arguments_and_types_of_the_model(images):
+    class Keyed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(64, 5)
+
+        def forward(self, pixels, offset):
+            return functional.relu(self.linear(pixels.flatten(1)) + offset)
+
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        model = Keyed().to(dtype)
+        batch = {"pixels": images, "offset": torch.ones(8, 1)}
+        assert layers.gather(model, [batch])["relu"].features.dtype == dtype
+    chosen = layers.gather(
+        Keyed(), [images], forward=lambda model, batch: model(batch, torch.zeros(len(batch), 1))
+    )
+    assert chosen["relu"].features.shape == (8, 5)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_stays_behind(net, images, fails):
+    class Meddling(Net):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count += 1
+            torch.rand(3)
+            np.random.rand()  # noqa: NPY002
+            output = super().forward(x)
+            if fails:
+                raise RuntimeError("broken")
+            return output
+
+    model = Meddling()
+    model.stage[0].eval()
+    model(images).sum().backward() if not fails else None
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+    modes = [module.training for module in model.modules()]
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    if fails:
+        with pytest.raises(RuntimeError, match="broken"):
+            layers.gather(model, [images])
+    else:
+        layers.gather(model, [images])
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    for p, grad in zip(model.parameters(), grads, strict=True):
+        assert (p.grad is None) if grad is None else torch.equal(p.grad, grad)
+
+
+def test_wrappers_are_looked_through(net, images):
+    reference = layers.gather(net, [images])
+    for wrapper in (torch.compile(net), nn.DataParallel(net)):
+        found = layers.gather(wrapper, [images])
+        assert list(found) == list(reference)
+        assert torch.equal(found["gelu"].features, reference["gelu"].features)
+    compiled_inside = Net()
+    compiled_inside.load_state_dict(net.state_dict())
+    compiled_inside.stage.compile()
+    found = layers.gather(compiled_inside, [images])
+    assert torch.equal(found["gelu"].features, reference["gelu"].features)
+
+
+def test_units_that_depend_on_the_inputs_can_be_counted_by_channel():
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
+    batches = [torch.randn(2, 7, 3), torch.randn(2, 4, 3)]
+    with pytest.raises(ValueError, match=r"'1' must have as many units .* 35 and 20.*channel"):
+        layers.gather(model, batches)
+    assert layers.gather(model, batches, units="channel")["1"].features.shape == (22, 5)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "error", "message"),
+    [
+        ("stge", ValueError, "'stge' matches nothing; near it are stage"),
+        ("stage.*.tanh", ValueError, "matches nothing"),
+        (["relu", "nothing"], ValueError, "'nothing' matches nothing"),
+        ([], ValueError, "at least one layer"),
+        ([3], TypeError, "names, patterns or functions, got 3"),
+        (lambda model, batch: 3, ValueError, "must give a tensor, got int"),
+        (lambda model, batch: batch.mean(), ValueError, "one row for each of the 8 inputs"),
+    ],
+)
+def test_layers_that_cannot_be_measured_are_refused(net, images, chosen, error, message):
+    with pytest.raises(error, match=message):
+        layers.gather(net, [images], chosen)
+
+
+def test_modules_that_are_never_called_are_told_apart(net, images):
+    net.spare = nn.ReLU()
+    with pytest.raises(ValueError, match="'spare' is never called"):
+        layers.gather(net, [images], "spare")
+    with pytest.raises(ValueError, match="found no activation"):
+        layers.gather(nn.Linear(8, 2), [images])
+    with pytest.raises(ValueError, match="'position' or 'channel', got 'pixel'"):
+        layers.gather(net, [images], units="pixel")
+    with pytest.raises(TypeError, match=r"torch\.nn\.Module, got str"):
+        layers.gather("model", [images])
+
+
+def test_taking_inputs_changes_no_random_state_and_stops_at_the_count(images):
+    data = torch.utils.data.TensorDataset(images, torch.arange(8))
+    loader = torch.utils.data.DataLoader(data, batch_size=3, shuffle=True)
+    before = torch.get_rng_state()
+    taken = layers.take(loader, 5)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [len(x) for x, _ in taken] == [3, 2]
+    assert [len(x) for x in layers.take(images, 4)] == [4]
+    with pytest.raises(ValueError, match="at least one input"):
+        layers.take(iter([]), 5)
+    with pytest.raises(TypeError, match="got str"):
+        layers.take(["abc"], 5)
+
+
+def test_outputs_are_those_of_evaluation(net, images):
+    expected = net.eval()(images).detach()
+    net.train()
+    found = torch.cat(list(layers.outputs(net, [images[:3], images[3:]])))
+    torch.testing.assert_close(found, expected)
+    assert net.training

@@ -1,0 +1,155 @@
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+from largestep.deep import Probe
+from largestep.metrics import feature_sparsity
+
+
+def network(dtype=torch.float32):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, 2)
+    ).to(dtype)
+
+
+@pytest.fixture
+def inputs():
+    return torch.randn(64, 6, generator=torch.Generator().manual_seed(1))
+
+
+def train(model, inputs, probe=None, steps=12):
+    torch.manual_seed(2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+    losses = []
+    for _ in range(steps):
+        batch = inputs[torch.randint(len(inputs), (16,))]
+        loss = (model(batch) - batch[:, :2]).square().mean()
+        loss.backward()
+        if probe is not None:
+            probe.step(loss)  # between backward and step: nothing may be disturbed
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+def test_training_goes_on_bit_for_bit_as_without_it(inputs):
+    alone, watched = network(), network()
+    probe = Probe(watched, inputs, every=1)
+    assert train(alone, inputs) == train(watched, inputs, probe)
+    for a, b in zip(alone.state_dict().values(), watched.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_it_measures_what_the_metric_measures(inputs):
+    model = network().eval()
+    expected = feature_sparsity(model[:3](inputs).detach(), 0.8)
+    found = Probe(model, inputs, correlation_threshold=0.8).measure()["2"]
+    assert (found.raw, found.distinct, found.dead) == (
+        expected.raw,
+        expected.distinct,
+        expected.dead,
+    )
+
+
+def test_the_dataset_holds_steps_layers_and_losses(inputs, tmp_path):
+    model = network()
+    probe = Probe(model, [(inputs, torch.zeros(64))], every=5)
+    losses = train(model, inputs, probe)
+    found = probe.dataset()
+    assert found.step.values.tolist() == [0, 5, 10]
+    assert found.layer.values.tolist() == ["2"]
+    np.testing.assert_allclose(found.train_loss, losses, rtol=1e-6)
+    assert found.loss_step.values.tolist() == list(range(1, 13))
+    probe.save(tmp_path / "probe.nc")
+    with xr.open_dataset(tmp_path / "probe.nc", engine="h5netcdf") as stored:
+        xr.testing.assert_equal(stored.load(), found)
+
+
+def test_a_plateau_of_the_losses_is_found(inputs):
+    probe = Probe(network(), inputs, every=1000)
+    with pytest.raises(ValueError, match=r"probe\.step\(loss\)"):
+        probe.plateau()
+    noise = np.random.default_rng(0).lognormal(sigma=0.2, size=300)
+    for loss in 0.5 * noise:
+        probe.step(loss)
+    assert probe.plateau().level == pytest.approx(0.5, rel=0.1)
+
+
+def test_state_round_trip_goes_on_where_it_was(inputs):
+    model = network()
+    whole = Probe(model, inputs, every=2)
+    half = copy.deepcopy(whole)
+    train(model, inputs, whole, steps=4)
+    half.load_state_dict(whole.state_dict())
+    xr.testing.assert_identical(half.dataset(), whole.dataset())
+    assert half.step(0.1) is None
+    assert half.step(0.1) is not None
+
+
+def test_activations_that_are_not_finite_are_reported_and_training_goes_on(inputs):
+    model = network()
+    probe = Probe(model, inputs, every=1)
+    with torch.no_grad():
+        model[0].weight[0, 0] = np.nan
+    with pytest.warns(RuntimeWarning, match="layer '2': features must be finite, got nan"):
+        scalars = probe.step()
+    assert np.isnan(scalars["distinct/2"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probe.step()
+    assert probe.dataset().distinct.isnull().values.ravel().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_precisions(inputs, dtype):
+    found = Probe(network(dtype), inputs).measure()["2"]
+    expected = Probe(network(), inputs).measure()["2"]
+    assert found.raw == pytest.approx(expected.raw, abs=0.02)
+
+
+def test_a_loader_is_read_once(inputs):
+    probe = Probe(network(), iter([inputs[:40], inputs[40:]]), max_inputs=50)
+    assert probe.measure()["2"].inputs == 50
+    assert probe.measure()["2"].inputs == 50
+
+
+def test_smooth_units_are_active_above_a_share_of_the_layer(inputs):
+    model = nn.Sequential(nn.Linear(6, 12), nn.GELU(), nn.Linear(12, 12), nn.ReLU())
+    plain, stricter = (Probe(model, inputs, smooth_threshold=s).measure() for s in (0.0, 0.5))
+    features = model[:2](inputs).detach()
+    above = 0.5 * features.double().square().mean().sqrt()
+    assert plain["1"].raw == pytest.approx((features > 0).double().mean().item())
+    assert stricter["1"].raw == pytest.approx((features > above).double().mean().item())
+    assert plain["3"].raw == stricter["3"].raw
+
+
+def test_loggers_hear_of_every_measurement(inputs):
+    heard = []
+    probe = Probe(network(), inputs, every=2, loggers=[lambda *given: heard.append(given)])
+    for _ in range(4):
+        probe.step()
+    assert [step for step, _ in heard] == [0, 2, 4]
+    assert set(heard[0][1]) == {"raw/2", "distinct/2", "dead/2", "merged/2"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"every": 0}, ValueError, "every must be at least 1"),
+        ({"max_inputs": 0.5}, TypeError, "max_inputs must be an integer"),
+        ({"correlation_threshold": 2.0}, ValueError, "at most 1"),
+        ({"smooth_threshold": -1.0}, ValueError, "smooth_threshold"),
+        ({"units": "pixel"}, ValueError, "'position' or 'channel'"),
+        ({"layers": "4.relu"}, ValueError, "matches nothing; near it are"),
+    ],
+)
+def test_bad_settings_are_refused(inputs, settings, error, message):
+    with pytest.raises(error, match=message):
+        Probe(network(), inputs, **settings)
