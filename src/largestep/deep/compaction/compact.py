@@ -1,6 +1,6 @@
 """A smaller model that computes the same, and the search for what may go."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,7 @@ from largestep.deep.compaction.units import (
     largest_errors,
     rewired,
 )
+from largestep.deep.layers import random_states_restored, unwrapped
 from largestep.metrics.redundancy import REASONS, Redundancy
 
 __all__ = ["compact"]
@@ -71,8 +72,9 @@ def compact(
     ----------
     model : in evaluation mode; it is not changed. It takes and returns one tensor each, with the
         batch as first dimension.
-    calibration, held_out : batches, as a list or a DataLoader: tensors, or tuples that begin with
-        inputs and labels. Accuracy is reported if the held-out data have labels.
+    calibration, held_out : batches, as a list or a DataLoader, or one tensor: of inputs, or of
+        tuples that begin with inputs and labels, the classes. Accuracy is reported if the held-out
+        data have labels. They are read once and kept on the model's device.
     tolerance : largest absolute difference of outputs on held-out data that is allowed, relative
         to the largest absolute output of the original there. By default only what is exact up to
         rounding: 256 machine epsilons, that is 3.1e-5 in float32, allowed on top in any case.
@@ -85,7 +87,7 @@ def compact(
     Raises
     ------
     TypeError
-        If the model is no module or the batches aren't batches that can be read repeatedly.
+        If the model is no module, or the batches hold anything else.
     ValueError
         If the model is in training mode, cannot be traced (the error names the line), does not
         take the data, or returns what isn't finite; or a setting is out of range.
@@ -94,17 +96,18 @@ def compact(
     threshold = checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
-    _check_model(model)
+    model = unwrapped(model)
+    _check_evaluating(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    calibrating = _Data("calibration", calibration, device)
-    holding = _Data("held_out", held_out, device)
-    example = next(iter(calibrating)).inputs
+    calibrating = _Data.read("calibration", calibration, device)
+    holding = _Data.read("held_out", held_out, device)
+    example = calibrating.inputs[0]
 
     graph = trace(deepcopy(model), example)
     layers = find_layers(graph)
-    expected = {data.name: data.outputs(model) for data in (calibrating, holding)}
-    found = find_redundancy(graph, layers, calibrating.inputs(), threshold)
-    order = _most_certain_first(graph, layers, found, holding)
+    expected = holding.outputs(model)
+    found = find_redundancy(graph, layers, calibrating.inputs, threshold)
+    order = _most_certain_first(graph, layers, found, holding.inputs)
 
     def build(count: int) -> tuple[fx.GraphModule, dict[str, np.ndarray], dict[str, np.ndarray]]:
         removed = {node: np.zeros(len(of.reason), dtype=bool) for node, of in found.items()}
@@ -118,19 +121,18 @@ def compact(
     left = {layer.node: _left(layer, received, len(removed[layer.node])) for layer in layers}
     order = [(node, unit) for node, unit in order if not left[node][unit]]
 
-    scale = max(float(outputs.abs().max()) for outputs in expected["held_out"])
-    rounding = _ROUNDING * torch.finfo(expected["held_out"][0].dtype).eps
+    scale = max(float(outputs.abs().max()) for outputs in expected)
+    rounding = _ROUNDING * torch.finfo(expected[0].dtype).eps
     allowed = (tolerance + rounding) * scale
 
     def agrees(count: int) -> bool:
-        difference = _difference(build(count)[0], holding, expected["held_out"])
-        return difference.largest <= allowed
+        return _difference(holding.outputs(build(count)[0]), expected).largest <= allowed
 
     count = _most(agrees, len(order))
     smaller, removed, received = build(count)
     parameters, multiply_adds = zip(*(size(m, example) for m in (graph, smaller)), strict=True)
     latency = latencies(graph, smaller, example)
-    accuracy = [holding.accuracy(m) for m in (graph, smaller)]
+    outputs = holding.outputs(smaller)
     report = CompactionReport(
         layers=tuple(
             _layer_report(layer, found[layer.node], removed[layer.node], received)
@@ -141,10 +143,10 @@ def compact(
         rounding=rounding,
         scale=scale,
         undone=len(order) - count,
-        calibration=_difference(smaller, calibrating, expected["calibration"]),
-        held_out=_difference(smaller, holding, expected["held_out"]),
-        accuracy_before=accuracy[0],
-        accuracy_after=accuracy[1],
+        calibration=_difference(calibrating.outputs(smaller), calibrating.outputs(model)),
+        held_out=_difference(outputs, expected),
+        accuracy_before=holding.accuracy(expected),
+        accuracy_after=holding.accuracy(outputs),
         parameters_before=parameters[0],
         parameters_after=parameters[1],
         multiply_adds_before=multiply_adds[0],
@@ -159,62 +161,53 @@ def compact(
 
 
 @dataclass(frozen=True)
-class _Batch:
-    inputs: Tensor
-    labels: Tensor | None
-
-
 class _Data:
-    """Batches that are read as often as need be, on the model's device."""
+    """Batches on the model's device, read once: a loader that shuffles gives the same again."""
 
-    def __init__(self, name: str, batches: Batches, device: torch.device) -> None:
-        if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
+    name: str
+    inputs: list[Tensor]
+    labels: list[Tensor] | None
+
+    @classmethod
+    def read(cls, name: str, batches: Batches, device: torch.device) -> "_Data":
+        if isinstance(batches, Tensor):
+            batches = [batches]
+        if not isinstance(batches, Iterable):
             raise TypeError(
                 f"{name} must be batches, as a list of tensors or a DataLoader, got "
-                f"{type(batches).__name__}; for a single batch x pass [x]"
+                f"{type(batches).__name__}"
             )
-        if isinstance(batches, Iterator):
-            raise TypeError(
-                f"{name} must be batches that can be read repeatedly, got an iterator: pass a "
-                "list or a DataLoader"
-            )
-        self.name = name
-        self._batches = batches
-        self._device = device
-
-    def __iter__(self) -> Iterator[_Batch]:
-        number = -1
-        for number, batch in enumerate(self._batches):
-            parts = batch if isinstance(batch, tuple | list) else (batch,)
-            if not parts or not all(isinstance(part, Tensor) for part in parts[:2]):
-                raise TypeError(
-                    f"{self.name} must be tensors or tuples of inputs and labels, batch {number} "
-                    f"is {type(batch).__name__}"
-                )
-            if parts[0].ndim < 2 or len(parts[0]) == 0:
-                raise ValueError(
-                    f"{self.name}: batch {number} must have inputs along its first dimension and "
-                    f"channels along its second, got shape {tuple(parts[0].shape)}"
-                )
-            labels = parts[1].to(self._device) if len(parts) > 1 else None
-            yield _Batch(parts[0].to(self._device), labels)
-        if number < 0:
-            raise ValueError(f"{self.name} must have at least one batch, got none")
-
-    def inputs(self) -> "_Inputs":
-        return _Inputs(self)
+        inputs, labels = [], []
+        with random_states_restored(device):
+            for number, batch in enumerate(batches):
+                parts = batch if isinstance(batch, tuple | list) else (batch,)
+                if not parts or not all(isinstance(part, Tensor) for part in parts[:2]):
+                    raise TypeError(
+                        f"{name} must be tensors or tuples of inputs and labels, batch {number} "
+                        f"is {type(batch).__name__}"
+                    )
+                if parts[0].ndim < 2 or len(parts[0]) == 0:
+                    raise ValueError(
+                        f"{name}: batch {number} must have inputs along its first dimension and "
+                        f"channels along its second, got shape {tuple(parts[0].shape)}"
+                    )
+                inputs.append(parts[0].to(device))
+                labels += [part.to(device) for part in parts[1:2]]
+        if not inputs:
+            raise ValueError(f"{name} must have at least one batch, got none")
+        return cls(name, inputs, labels if len(labels) == len(inputs) else None)
 
     def outputs(self, model: nn.Module) -> list[Tensor]:
         """Return the model's outputs, batch by batch, or say what is wrong with them."""
         found = []
         with torch.no_grad():
-            for number, batch in enumerate(self):
+            for number, inputs in enumerate(self.inputs):
                 try:
-                    output = model(batch.inputs)
+                    output = model(inputs)
                 except (RuntimeError, TypeError, ValueError) as error:
                     raise ValueError(
                         f"{self.name}: the model does not take batch {number} of shape "
-                        f"{tuple(batch.inputs.shape)} ({batch.inputs.dtype}): "
+                        f"{tuple(inputs.shape)} ({inputs.dtype}): "
                         f"{str(error).strip().splitlines()[0]}"
                     ) from error
                 if not isinstance(output, Tensor) or not output.is_floating_point():
@@ -229,37 +222,30 @@ class _Data:
                 found.append(output)
         return found
 
-    def accuracy(self, model: nn.Module) -> float | None:
-        right = total = 0
-        with torch.no_grad():
-            for batch in self:
-                if batch.labels is None or batch.labels.is_floating_point():
-                    return None
-                chosen = model(batch.inputs).argmax(dim=1)
-                if chosen.shape != batch.labels.shape:
-                    return None
-                right += int((chosen == batch.labels).sum())
-                total += chosen.numel()
-        return right / total
-
-
-class _Inputs:
-    """The inputs alone, as often as need be."""
-
-    def __init__(self, data: _Data) -> None:
-        self._data = data
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (batch.inputs for batch in self._data)
+    def accuracy(self, outputs: list[Tensor]) -> float | None:
+        """Return the share of inputs whose largest output is their label's; None without labels."""
+        if self.labels is None or any(labels.is_floating_point() for labels in self.labels):
+            return None
+        if outputs[0].ndim < 2 or any(
+            output[:, 0].shape != labels.shape
+            for output, labels in zip(outputs, self.labels, strict=True)
+        ):
+            raise ValueError(
+                f"{self.name}: labels must be one class for each output, got shape "
+                f"{tuple(self.labels[0].shape)} for outputs of shape {tuple(outputs[0].shape)}"
+            )
+        right = [
+            (output.argmax(dim=1) == labels).float()
+            for output, labels in zip(outputs, self.labels, strict=True)
+        ]
+        return float(torch.cat(right).mean(dtype=torch.float64))
 
 
 def _kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
 
 
-def _check_model(model: nn.Module) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+def _check_evaluating(model: nn.Module) -> None:
     training = [name or "the model" for name, module in model.named_modules() if module.training]
     if training:
         raise ValueError(
@@ -269,14 +255,17 @@ def _check_model(model: nn.Module) -> None:
 
 
 def _most_certain_first(
-    graph: fx.GraphModule, layers: list[Layer], found: Mapping[str, Redundancy], data: _Data
+    graph: fx.GraphModule,
+    layers: list[Layer],
+    found: Mapping[str, Redundancy],
+    batches: list[Tensor],
 ) -> list[tuple[str, int]]:
     """Return the removable units, those first that are replaced best on the data.
 
     By the error with which a unit is replaced, times the norm of its outgoing weights, relative to
     the most that any unit of the layer sends.
     """
-    errors = largest_errors(graph, found, data.inputs())
+    errors = largest_errors(graph, found, batches)
     uncertain = []
     for layer in layers:
         redundant = found[layer.node]
@@ -309,17 +298,13 @@ def _layer_report(
     )
 
 
-def _difference(model: nn.Module, data: _Data, expected: list[Tensor]) -> Difference:
-    largest, total, count = 0.0, 0.0, 0
-    for output, wanted in zip(data.outputs(model), expected, strict=True):
-        apart = (output - wanted).abs()
-        largest = max(largest, float(apart.max()))
-        total += float(apart.sum(dtype=torch.float64))
-        count += apart.numel()
-    return Difference(largest, total / count)
+def _difference(outputs: list[Tensor], expected: list[Tensor]) -> Difference:
+    pairs = zip(outputs, expected, strict=True)
+    apart = torch.cat([(output - wanted).abs().flatten() for output, wanted in pairs])
+    return Difference(float(apart.max()), float(apart.mean(dtype=torch.float64)))
 
 
-def _most(agrees: Any, most: int) -> int:
+def _most(agrees: Callable[[int], bool], most: int) -> int:
     """Return the largest number of removals found, by bisection, with which the outputs agree."""
     if agrees(most):
         return most

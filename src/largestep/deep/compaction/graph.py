@@ -64,7 +64,7 @@ _CHANNELWISE_NAMES = {
     *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate"),
     *("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
 }
-_JOINS = {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, torch.add}
+_JOINS: set[Any] = {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, torch.add}
 _JOINS |= {torch.sub, torch.mul, "add", "add_", "sub", "mul", "mul_"}
 
 
@@ -136,14 +136,15 @@ def needs(node: fx.Node, given: np.ndarray) -> list[tuple[fx.Node, np.ndarray]]:
             read = columns(node)[torch.from_numpy(given)] != 0
             return [(sources[0], read.any(dim=0).any(dim=1).cpu().numpy())]
         case Kind.DEPTHWISE | Kind.FLATTEN:
-            return [(sources[0], given.reshape(channels(sources[0]), -1).any(axis=1))]
+            blocks = given.reshape(channels(sources[0]), -1)
+            return [(sources[0], np.any(blocks, axis=1))]
         case Kind.GROUP_NORM:
             groups = given.reshape(module_of(node).num_groups, -1)
             return [(sources[0], np.repeat(groups.any(axis=1), groups.shape[1]))]
         case Kind.CHANNELWISE | Kind.JOIN:
             return [(source, given) for source in sources]
         case Kind.CONCATENATION:
-            parts = node.args[0]
+            parts: Any = node.args[0]
             ends = np.cumsum([channels(part) for part in parts])[:-1]
             return list(zip(parts, np.split(given, ends), strict=True))
     return [(source, np.ones(channels(source), dtype=bool)) for source in sources]
@@ -151,11 +152,11 @@ def needs(node: fx.Node, given: np.ndarray) -> list[tuple[fx.Node, np.ndarray]]:
 
 def channels(node: fx.Node) -> int:
     """Return the number of channels of an operation's output, 0 if it has none."""
-    shape = _shape(node)
-    return shape[1] if shape is not None and len(shape) > 1 else 0
+    shape: tuple[int, ...] = _shape(node) or ()
+    return shape[1] if len(shape) > 1 else 0
 
 
-def module_of(node: fx.Node) -> Any:
+def module_of(node: Any) -> Any:
     """Return the module that the node calls."""
     return node.graph.owning_module.get_submodule(node.target)
 
@@ -186,20 +187,19 @@ class _Shapes(fx.Interpreter):
         return value
 
 
-def _kind(node: fx.Node) -> Kind:
+def _kind(node: Any) -> Kind:
     if node.op == "placeholder":
         return Kind.INPUT
     if node.op not in ("call_module", "call_function", "call_method") or not channels(node):
         return Kind.OTHER
     if not node.all_input_nodes:
         return Kind.OTHER
-    source = node.all_input_nodes[0]
-    if _shape(source) is None:
+    if _shape(node.all_input_nodes[0]) is None:
         return Kind.OTHER
     if node.op == "call_module":
         return _kind_of_module(node)
     name = node.target if isinstance(node.target, str) else node.target.__name__
-    if node.target in (torch.flatten,) and node.args[1:] == (1,):
+    if node.target is torch.flatten and node.args[1:] == (1,):
         return Kind.FLATTEN
     if node.target in (torch.cat, torch.concat):
         return Kind.CONCATENATION if _along_channels(node) else Kind.OTHER
@@ -213,7 +213,7 @@ def _kind(node: fx.Node) -> Kind:
     return Kind.CHANNELWISE if known and name in _CHANNELWISE_NAMES else Kind.OTHER
 
 
-def _kind_of_module(node: fx.Node) -> Kind:
+def _kind_of_module(node: Any) -> Kind:
     module = module_of(node)
     if type(module) in _CHANNELWISE_MODULES:
         return Kind.CHANNELWISE
@@ -235,7 +235,7 @@ def _kind_of_module(node: fx.Node) -> Kind:
     return Kind.OTHER
 
 
-def _shared(node: fx.Node) -> bool:
+def _shared(node: Any) -> bool:
     """Return whether the module's weights are also used elsewhere."""
     owner = node.graph.owning_module
     uses: Counter[int] = Counter()
@@ -247,11 +247,12 @@ def _shared(node: fx.Node) -> bool:
     return any(uses[id(parameter)] > 1 for parameter in module_of(node).parameters())
 
 
-def _shape(node: fx.Node) -> tuple[int, ...] | None:
+def _shape(node: fx.Node) -> Any:
+    """Return the shape of the node's output, None if that is no tensor."""
     return node.meta.get("shape")
 
 
-def _flattens(node: fx.Node) -> bool:
+def _flattens(node: Any) -> bool:
     """Return whether the node makes (n, c, …) into (n, c·…)."""
     names: Iterable[Any] = ("view", "reshape", "flatten", torch.reshape, torch.flatten)
     if node.target not in names or not isinstance(node.args[0], fx.Node):
@@ -262,7 +263,7 @@ def _flattens(node: fx.Node) -> bool:
     return after == (before[0], int(np.prod(before[1:])))
 
 
-def _along_channels(node: fx.Node) -> bool:
+def _along_channels(node: Any) -> bool:
     dimension = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
     tensors = node.args[0] if node.args else None
     if not isinstance(tensors, list | tuple) or not all(isinstance(t, fx.Node) for t in tensors):
@@ -270,7 +271,7 @@ def _along_channels(node: fx.Node) -> bool:
     return dimension % len(_shape(node)) == 1
 
 
-def _alike(node: fx.Node) -> bool:
+def _alike(node: Any) -> bool:
     """Return whether the operands are tensors with the same channels, or numbers."""
     if any(isinstance(value, fx.Node) for value in node.kwargs.values()):
         return False
@@ -279,7 +280,7 @@ def _alike(node: fx.Node) -> bool:
     return all(s is not None and len(s) == len(result) and s[1] == result[1] for s in shapes)
 
 
-def _keeps_channels(node: fx.Node) -> bool:
+def _keeps_channels(node: Any) -> bool:
     over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
     over = [over] if isinstance(over, int) else over
     rank = len(_shape(node.all_input_nodes[0]))

@@ -115,7 +115,7 @@ def _fetch(
         wanted = there[:1]
     if np.array_equal(wanted, there) or (not always and len(wanted) > _GATHER * len(there)):
         return there
-    owner = node.graph.owning_module
+    owner: Any = node.graph.owning_module
     name = f"{node.name}_channels_of_{source.name}"
     index = torch.from_numpy(np.searchsorted(there, wanted))
     owner.register_buffer(name, index.to(next(owner.parameters()).device))

@@ -14,6 +14,13 @@ from largestep.metrics.redundancy import Moments, Redundancy, redundancy
 
 __all__ = ["Layer", "find_layers", "find_redundancy", "importance", "largest_errors", "rewired"]
 
+_PASSING = (
+    *(nn.Identity, nn.Dropout, nn.Dropout2d),
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+)
+"""Modules that pass units on, so that these are named after what made them."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -160,12 +167,11 @@ def _name(node: fx.Node) -> str:
     """Return the name of the non-linearity behind pooling and the like."""
     behind = node
     while kind(behind) is Kind.CHANNELWISE:
-        if behind.op == "call_module" and "pool" in type(module_of(behind)).__name__.lower():
-            behind = behind.all_input_nodes[0]
-        elif behind.op == "call_module" and isinstance(module_of(behind), nn.Identity | nn.Dropout):
-            behind = behind.all_input_nodes[0]
-        else:
-            return str(behind.target if behind.op == "call_module" else behind.name)
+        passes = behind.op == "call_module" and isinstance(module_of(behind), _PASSING)
+        if not passes:
+            node = behind
+            break
+        behind = behind.all_input_nodes[0]
     return str(node.target if node.op == "call_module" else node.name)
 
 
