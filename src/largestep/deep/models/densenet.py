@@ -88,7 +88,7 @@ def densenet100(
     ----------
     classes : number of outputs.
     growth : channels that each layer adds.
-    norm : "batch", "group" (groups of gcd(channels, 16) channels) or "none".
+    norm : "batch", "group" (groups of 16 channels, or the next fewer that fit) or "none".
     channels : of the images.
     """
     return _densenet(32, 16, growth, False, 1.0, classes, norm, channels)

@@ -1,6 +1,5 @@
 """What the networks share: convolutions, normalisation, the chain's end and how weights start."""
 
-import math
 from collections import OrderedDict
 from typing import Literal, get_args
 
@@ -16,18 +15,17 @@ Norm = Literal["batch", "group", "none"]
 
 def convolution(inputs: int, outputs: int, size: int, *, stride: int = 1, bias: bool) -> nn.Conv2d:
     """Return a convolution of an odd size that keeps the image's size, but for the stride."""
+    inputs = checks.integer("channels", inputs, at_least=1)
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)
 
 
 def normalization(norm: Norm, channels: int) -> nn.Module:
-    """Return the normalisation of so many channels.
-
-    Groups have 16 channels, or as many as the greatest common divisor allows.
-    """
+    """Return the normalisation of so many channels; a group has 16, or the next fewer that fit."""
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "group":
-        return nn.GroupNorm(channels // math.gcd(channels, 16), channels)
+        size = max(size for size in range(1, 17) if channels % size == 0)
+        return nn.GroupNorm(channels // size, channels)
     if norm == "none":
         return nn.Identity()
     raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}")
