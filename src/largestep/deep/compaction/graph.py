@@ -64,7 +64,14 @@ _CHANNELWISE_NAMES = {
     *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate"),
     *("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
 }
-_JOINS: set[Any] = {operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, torch.add}
+_JOINS: set[Any] = {
+    operator.add,
+    operator.iadd,
+    operator.sub,
+    operator.mul,
+    operator.imul,
+    torch.add,
+}
 _JOINS |= {torch.sub, torch.mul, "add", "add_", "sub", "mul", "mul_"}
 
 
