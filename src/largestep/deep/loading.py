@@ -153,7 +153,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"{path} cannot be read as weights: it must be .safetensors, or a state dictionary "
-            f"saved by torch.save, with tensors alone ({str(error).strip().splitlines()[0]})"
+            f"saved by torch.save, with tensors alone ({error!r})"
         ) from error
     if not isinstance(held, dict) or not all(isinstance(v, Tensor) for v in held.values()):
         raise ValueError(f"{path} must hold a state dictionary: save model.state_dict()")

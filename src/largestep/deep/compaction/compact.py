@@ -208,7 +208,7 @@ class _Data:
                     raise ValueError(
                         f"{self.name}: the model does not take batch {number} of shape "
                         f"{tuple(inputs.shape)} ({inputs.dtype}): "
-                        f"{str(error).strip().splitlines()[0]}"
+                        f"{error}"
                     ) from error
                 if not isinstance(output, Tensor) or not output.is_floating_point():
                     raise ValueError(

@@ -8,7 +8,8 @@ import warnings
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, fx, nn
 
 from largestep import runs
@@ -36,7 +37,7 @@ class Model(nn.Module):
 '''
 
 
-def save(model: fx.GraphModule, folder: Path, example: Tensor) -> None:
+def save(model: nn.Module, folder: Path, example: Tensor) -> None:
     """Write a compacted model as `model.py`, a readable definition, and `model.safetensors`.
 
     Both are read back and must give what the model gives.
@@ -62,7 +63,7 @@ def save(model: fx.GraphModule, folder: Path, example: Tensor) -> None:
     weights = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
     runs.prepare_folder(folder)
     runs.atomically(folder / "model.py", lambda path: path.write_text(text, encoding="utf-8"))
-    runs.atomically(folder / "model.safetensors", lambda path: save_file(weights, path))
+    runs.atomically(folder / "model.safetensors", lambda path: path.write_bytes(to_bytes(weights)))
 
     with torch.random.fork_rng(devices=[]):
         read = runpy.run_path(str(folder / "model.py"))["Model"]()
