@@ -40,12 +40,12 @@ def draw_compaction(report: Mapping[str, Any]) -> Figure:
     ax.set_xlabel("share of the layer's units")
     ax.tick_params(axis="y", labelsize=7)
     ax.grid(visible=False)
-    drawing.legend(loc="outside upper center", ncols=5)
+    drawing.legend(loc="outside upper center", ncols=5, frameon=False)
     parameters = report["parameters_before"] / report["parameters_after"]
     latency = report["latency_before"] / report["latency_after"]
     ax.set_title(
-        f"{parameters:.2g} times fewer parameters, {latency:.2g} times faster, "
-        f"outputs differ by {report['held_out']['largest']:.1e} at most",
+        f"parameters ÷ {parameters:.2f}, latency ÷ {latency:.2f}, held-out outputs differ by "
+        f"{report['held_out']['largest'] / (report['scale'] or 1.0):.1e} of the largest",
         fontsize=8,
     )
     return drawing
