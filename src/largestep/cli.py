@@ -214,6 +214,67 @@ def report(
     print(f"The page is {write(folder)}")
 
 
+@app.command()
+def compact(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|FILE.py:FUNCTION",
+            help="A folder that `largestep train` filled, or a function that returns the model. "
+            "The file is run: name only files that you trust.",
+        ),
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(help="The model's state: .safetensors, or from torch.save.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Inputs, and labels if there are any: .npz, .npy or .safetensors, every other "
+            "example held out; or a data set. By default the run's."
+        ),
+    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Holds the data set's files.")] = None,
+    examples: Annotated[
+        int, typer.Option(min=1, help="The most calibration, and the most held-out data.")
+    ] = 2000,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="Largest difference of held-out outputs, relative to the largest output."
+        ),
+    ] = 0.0,
+    correlation_threshold: Annotated[
+        float, typer.Option(help="Merge units that correlate above it; at 1 multiples alone.")
+    ] = 1.0,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX too.")] = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the smaller model, report and figure.")
+    ] = Path("compact"),
+) -> None:
+    """Make a trained network smaller without changing what it computes.
+
+    Examples
+    --------
+    `largestep compact runs/resnet18 --out small`
+
+    `largestep compact net.py:build --weights net.safetensors --data data.npz --tolerance 1e-3`
+    """
+    from largestep.deep.compaction.command import run
+
+    run(
+        model,
+        weights=weights,
+        data=data,
+        folder=folder,
+        examples=examples,
+        out=out,
+        tolerance=tolerance,
+        correlation_threshold=correlation_threshold,
+        onnx=onnx,
+    )
+
+
 def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit status 1."""
     try:

@@ -60,7 +60,7 @@ def reproduce(
             quick=quick,
             threads=threads,
             progress=progress,
-            folder=folder,
+            folder=out / "runs",
             data=data,
         )
         stored = (

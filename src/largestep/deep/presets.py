@@ -77,7 +77,7 @@ PRESETS = {
         epochs=40,
         batch_size=32,
         step_sizes={
-            "plain": StepSizes(small=0.1, large=1.0),
+            "plain": StepSizes(small=0.1, large=2.0),
             "sota": StepSizes(small=0.01, large=0.1),
         },
         augment=False,

@@ -20,10 +20,12 @@ NAMES = (
     "rivals",
     "hold",
     "digits",
+    "resnet18",
+    "densenet100",
 )
 """Every experiment, in the order of the page."""
 
-NEED_DATA: tuple[str, ...] = ()
+NEED_DATA = ("resnet18", "densenet100")
 """Those that need a data set that largestep does not bring, and hours."""
 
 

@@ -1,8 +1,8 @@
-"""Training runs of deep networks side by side: seeds × schedules, each taken up after a kill."""
+"""Training runs of deep networks side by side: schedules × seeds, each taken up after a kill."""
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -18,15 +18,24 @@ from largestep.progress import track
 
 if TYPE_CHECKING:
     from largestep.deep.data import Dataset
-    from largestep.deep.training import Training
+    from largestep.deep.training import Trained, Training
 
-__all__ = ["run_folder", "train_all"]
+__all__ = ["run_all", "survived"]
+
+Work = Callable[["Trained", "Training", "Dataset"], xr.Dataset]
+"""Makes a dataset of a trained network, its settings and its data; a module's own function."""
+
+_Job = tuple["Training", "Dataset", Path | None, Work, int | None]
 
 
-def train_all(
-    name: str, budget: Budget, settings: "Mapping[str, Training]", data: "Dataset"
+def run_all(
+    name: str,
+    budget: Budget,
+    schedules: "Mapping[str, Training]",
+    data: "Dataset",
+    work: Work,
 ) -> xr.Dataset:
-    """Train under every schedule with every seed, and put what was measured together.
+    """Train under every schedule with every seed, and put together what is made of the networks.
 
     On the CPU a process trains a network on one thread, so that results do not depend on how many
     run at once; on a GPU one follows the other.
@@ -35,76 +44,81 @@ def train_all(
     ----------
     name : for the progress.
     budget : its seeds replace those of the settings; in a quick look epochs are a tenth. Where it
-        has a folder, runs are kept in it and taken up again.
-    settings : by the name of the schedule.
+        has a folder, networks are kept there and taken up again, by other experiments too.
+    schedules : settings by name.
     data : what to train and test on.
+    work : what to make of each.
 
     Returns
     -------
-    Dataset with dimensions schedule, seed, step and layer. A run that has collapsed has also
-    diverged, and from then on has no values.
+    Dataset with dimensions schedule and seed, and those that `work` gives.
     """
-    import torch
-
-    jobs = {
-        (label, seed): replace(chosen, seed=seed, epochs=budget.steps(chosen.epochs))
-        for label, chosen in settings.items()
-        for seed in budget.seeds
-    }
-    folders = {key: run_folder(budget, *key, job) for key, job in jobs.items()}
+    jobs: dict[tuple[str, int], _Job] = {}
+    for label, settings in schedules.items():
+        for seed in budget.seeds:
+            job = replace(settings, seed=seed, epochs=budget.steps(settings.epochs))
+            jobs[label, seed] = (job, data, _folder(budget, label, job, data), work, None)
     found: dict[tuple[str, int], xr.Dataset] = {}
     with track(f"{name}, runs" if budget.progress else None, len(jobs)) as advance:
-        if torch.cuda.is_available():
-            for key, job in jobs.items():
-                found[key] = _train(job, data, folders[key], 0)
-                advance()
-        else:
-            workers = min(len(jobs), budget.threads or os.cpu_count() or 1)
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                try:
-                    waiting = {
-                        pool.submit(_train, job, data, folders[key], 1): key
-                        for key, job in jobs.items()
-                    }
-                    for done in as_completed(waiting):
-                        found[waiting[done]] = done.result()
-                        advance()
-                except BaseException:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    raise
-    return xr.concat(
-        [
-            xr.concat([_survived(found[label, seed]) for seed in budget.seeds], "seed")
-            for label in settings
-        ],
-        "schedule",
-    ).assign_coords(schedule=list(settings), seed=budget.seeds)
+        for key, dataset in _done(jobs, budget.threads):
+            found[key] = dataset
+            advance()
+    by_schedule = [
+        xr.concat([found[label, seed] for seed in budget.seeds], "seed") for label in schedules
+    ]
+    together = xr.concat(by_schedule, "schedule")
+    return together.assign_coords(schedule=list(schedules), seed=budget.seeds)
 
 
-def run_folder(budget: Budget, label: str, seed: int, job: "Training") -> Path | None:
-    """Return where a run is kept: runs of other settings, or by other code, have other folders."""
-    if budget.folder is None:
-        return None
-    code = runs.configuration("", budget.seeds, budget.quick)["code"]
-    digest = hashlib.sha256(f"{job!r} {code}".encode()).hexdigest()[:8]
-    readable = "".join(c if c.isalnum() else "-" for c in label)
-    return budget.folder / "runs" / f"{readable}-{seed}-{digest}"
+def survived(trained: "Trained", settings: "Training", data: "Dataset") -> xr.Dataset:
+    """Return what was measured; where a network has collapsed it has also diverged: no values."""
+    results = trained.results
+    ended = np.fmin(results.diverged_at, results.collapsed_at)
+    alive = ~(results.step >= ended)
+    measured = [v for v in results.data_vars if "step" in results[v].dims and v != "step_size"]
+    masked = {v: results[v].where(alive).assign_attrs(results[v].attrs) for v in measured}
+    return results.assign({**masked, "diverged_at": ended.assign_attrs(results.diverged_at.attrs)})
 
 
-def _train(job: "Training", data: "Dataset", folder: Path | None, threads: int) -> xr.Dataset:
+def _done(
+    jobs: Mapping[tuple[str, int], _Job], threads: int | None
+) -> Iterator[tuple[tuple[str, int], xr.Dataset]]:
+    import torch
+
+    if torch.cuda.is_available():
+        for key, job in jobs.items():
+            yield key, _run(*job)
+        return
+    workers = min(len(jobs), threads or os.cpu_count() or 1)
+    # Forked processes would inherit PyTorch's locks.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            waiting = {pool.submit(_run, *job[:-1], 1): key for key, job in jobs.items()}
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _run(
+    job: "Training", data: "Dataset", folder: Path | None, work: Work, threads: int | None
+) -> xr.Dataset:
     import torch
 
     from largestep.deep.training import train
 
-    if threads:
+    if threads is not None:
         torch.set_num_threads(threads)
-    return train(job, data, out=folder, resume=folder is not None).results
+    return work(train(job, data, out=folder, resume=folder is not None), job, data)
 
 
-def _survived(results: xr.Dataset) -> xr.Dataset:
-    ended = np.fmin(results.diverged_at, results.collapsed_at)
-    kept = {"diverged_at", "collapsed_at", "step_size"}
-    measured = [v for v in results.data_vars if v not in kept]
-    alive = ~(results.step >= ended)
-    masked = {v: results[v].where(alive).assign_attrs(results[v].attrs) for v in measured}
-    return results.assign(masked, diverged_at=ended.assign_attrs(results.diverged_at.attrs))
+def _folder(budget: Budget, label: str, job: "Training", data: "Dataset") -> Path | None:
+    """Return where a run is kept: runs of other settings, or by other code, have other folders."""
+    if budget.folder is None:
+        return None
+    code = runs.configuration("", [], quick=False, deep=True)["code"]
+    described = f"{job!r} {data.name} {len(data.x_train)} {code}"
+    digest = hashlib.sha256(described.encode()).hexdigest()[:8]
+    readable = "-".join(f"{job.model} {data.name} {label} {job.seed} {digest}".split())
+    return budget.folder / readable

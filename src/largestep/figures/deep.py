@@ -29,7 +29,7 @@ def draw_measures(dataset: xr.Dataset) -> Figure:
         panel.set_ylim(bottom=0)
     curves.bands(axes[4], dataset.step_size, log=True)
     curves.survival(axes[5], dataset)
-    axes[5].set_ylabel("share of seeds not diverged or collapsed")
-    legend_above(drawing, axes[0])
+    axes[5].set_ylabel("share of seeds still there")
+    legend_above(drawing, axes[0], "step sizes:")
     label_panels(axes)
     return drawing

@@ -1,0 +1,323 @@
+"""A smaller model that computes the same, and the search for what may go."""
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from largestep import checks
+from largestep.deep.compaction.graph import trace
+from largestep.deep.compaction.report import (
+    CompactedLayer,
+    CompactionReport,
+    Difference,
+    latencies,
+    size,
+)
+from largestep.deep.compaction.slicing import sliced
+from largestep.deep.compaction.units import (
+    Layer,
+    find_layers,
+    find_redundancy,
+    importance,
+    largest_errors,
+    rewired,
+)
+from largestep.deep.layers import random_states_restored, unwrapped
+from largestep.metrics.redundancy import REASONS, Redundancy
+
+__all__ = ["compact"]
+
+_ROUNDING = 256
+"""Differences of so many machine epsilons of the largest output are rounding."""
+
+Batches = Iterable[Any]
+
+
+def compact(
+    model: nn.Module,
+    calibration: Batches,
+    *,
+    held_out: Batches,
+    tolerance: float = 0.0,
+    correlation_threshold: float = 1.0,
+) -> tuple[nn.Module, CompactionReport]:
+    """Return a smaller model that computes the same to a tolerance, and what that saves.
+
+    A unit, a channel of what a convolution or linear layer reads, is taken out of the reader
+
+    - when it is zero at all calibration data (dead);
+    - when it is a multiple of another unit: that one takes over its outgoing weights, scaled; or,
+      with a threshold below 1, when it correlates above it with another: then its outgoing
+      weights go to the units that stay by least squares;
+    - when it always has the same value (constant): into the reader's bias. A convolution that pads
+      with zeros sees a border around a constant, so that there only multiples go.
+
+    A channel that nothing reads any more is then sliced out of all modules that make it or pass
+    it on: linear layers, convolutions (depthwise too), batch and group norm (there by whole
+    groups), pooling, sums, products and concatenations. A channel of a residual stream goes when
+    no reader of the stream needs it. A reader that needs less than three quarters of a tensor
+    that others need more of gets a copy of its part. Operations of other kinds, modules with
+    shared weights and convolutions of several groups keep all their channels.
+
+    What holds on calibration data need not hold elsewhere. So removals are undone, those first
+    that err most on the held-out data, until the outputs there agree to the tolerance. That
+    choice makes the held-out difference a little optimistic for data never seen.
+
+    Parameters
+    ----------
+    model : in evaluation mode; it is not changed. It takes and returns one tensor each, with the
+        batch as first dimension.
+    calibration, held_out : batches, as a list or a DataLoader, or one tensor: of inputs, or of
+        tuples that begin with inputs and labels, the classes. Accuracy is reported if the held-out
+        data have labels. They are read once and kept on the model's device.
+    tolerance : largest absolute difference of outputs on held-out data that is allowed, relative
+        to the largest absolute output of the original there. By default only what is exact up to
+        rounding: 256 machine epsilons, that is 3.1e-5 in float32, allowed on top in any case.
+    correlation_threshold : in (0, 1]; see above. By default only multiples merge.
+
+    Returns
+    -------
+    A `torch.fx.GraphModule` of plain PyTorch modules, and the report.
+
+    Raises
+    ------
+    TypeError
+        If the model is no module, or the batches hold anything else.
+    ValueError
+        If the model is in training mode, cannot be traced (the error names the line), does not
+        take the data, or returns what isn't finite; or a setting is out of range.
+    """
+    tolerance = checks.number("tolerance", tolerance, at_least=0.0)
+    threshold = checks.number(
+        "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
+    )
+    model = unwrapped(model)
+    _check_evaluating(model)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    calibrating = _Data.read("calibration", calibration, device)
+    holding = _Data.read("held_out", held_out, device)
+    example = calibrating.inputs[0]
+
+    graph = trace(deepcopy(model), example)
+    layers = find_layers(graph)
+    expected = holding.outputs(model)
+    found = find_redundancy(graph, layers, calibrating.inputs, threshold)
+    order = _most_certain_first(graph, layers, found, holding.inputs)
+
+    def build(count: int) -> tuple[fx.GraphModule, dict[str, np.ndarray], dict[str, np.ndarray]]:
+        removed = {node: np.zeros(len(of.reason), dtype=bool) for node, of in found.items()}
+        for node, unit in order[:count]:
+            removed[node][unit] = True
+        smaller, received = sliced(rewired(graph, layers, found, removed))
+        return smaller, removed, received
+
+    # A removal that shortens nothing, as in a residual stream that others read, only costs.
+    _, removed, received = build(len(order))
+    left = {layer.node: _left(layer, received, len(removed[layer.node])) for layer in layers}
+    order = [(node, unit) for node, unit in order if not left[node][unit]]
+
+    scale = max(float(outputs.abs().max()) for outputs in expected)
+    rounding = _ROUNDING * torch.finfo(expected[0].dtype).eps
+    allowed = (tolerance + rounding) * scale
+
+    def agrees(count: int) -> bool:
+        return _difference(holding.outputs(build(count)[0]), expected).largest <= allowed
+
+    count = _most(agrees, len(order))
+    smaller, removed, received = build(count)
+    parameters, multiply_adds = zip(*(size(m, example) for m in (graph, smaller)), strict=True)
+    latency = latencies(graph, smaller, example)
+    outputs = holding.outputs(smaller)
+    report = CompactionReport(
+        layers=tuple(
+            _layer_report(layer, found[layer.node], removed[layer.node], received)
+            for layer in layers
+        ),
+        tolerance=tolerance,
+        correlation_threshold=threshold,
+        rounding=rounding,
+        scale=scale,
+        undone=len(order) - count,
+        calibration=_difference(calibrating.outputs(smaller), calibrating.outputs(model)),
+        held_out=_difference(outputs, expected),
+        accuracy_before=holding.accuracy(expected),
+        accuracy_after=holding.accuracy(outputs),
+        parameters_before=parameters[0],
+        parameters_after=parameters[1],
+        multiply_adds_before=multiply_adds[0],
+        multiply_adds_after=multiply_adds[1],
+        latency_before=latency[0],
+        latency_after=latency[1],
+        batch_size=len(example),
+        threads=torch.get_num_threads(),
+        device=str(device),
+    )
+    return smaller, report
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Batches on the model's device, read once: a loader that shuffles gives the same again."""
+
+    name: str
+    inputs: list[Tensor]
+    labels: list[Tensor] | None
+
+    @classmethod
+    def read(cls, name: str, batches: Batches, device: torch.device) -> "_Data":
+        if isinstance(batches, Tensor):
+            batches = [batches]
+        if not isinstance(batches, Iterable):
+            raise TypeError(
+                f"{name} must be batches, as a list of tensors or a DataLoader, got "
+                f"{type(batches).__name__}"
+            )
+        inputs, labels = [], []
+        with random_states_restored(device):
+            for number, batch in enumerate(batches):
+                parts = batch if isinstance(batch, tuple | list) else (batch,)
+                if not parts or not all(isinstance(part, Tensor) for part in parts[:2]):
+                    raise TypeError(
+                        f"{name} must be tensors or tuples of inputs and labels, batch {number} "
+                        f"is {type(batch).__name__}"
+                    )
+                if parts[0].ndim < 2 or len(parts[0]) == 0:
+                    raise ValueError(
+                        f"{name}: batch {number} must have inputs along its first dimension and "
+                        f"channels along its second, got shape {tuple(parts[0].shape)}"
+                    )
+                inputs.append(parts[0].to(device))
+                labels += [part.to(device) for part in parts[1:2]]
+        if not inputs:
+            raise ValueError(f"{name} must have at least one batch, got none")
+        return cls(name, inputs, labels if len(labels) == len(inputs) else None)
+
+    def outputs(self, model: nn.Module) -> list[Tensor]:
+        """Return the model's outputs, batch by batch, or say what is wrong with them."""
+        found = []
+        with torch.no_grad():
+            for number, inputs in enumerate(self.inputs):
+                try:
+                    output = model(inputs)
+                except (RuntimeError, TypeError, ValueError) as error:
+                    raise ValueError(
+                        f"{self.name}: the model does not take batch {number} of shape "
+                        f"{tuple(inputs.shape)} ({inputs.dtype}): "
+                        f"{error}"
+                    ) from error
+                if not isinstance(output, Tensor) or not output.is_floating_point():
+                    raise ValueError(
+                        f"the model must return one tensor of real numbers, got {_kind(output)}"
+                    )
+                if not output.isfinite().all():
+                    raise ValueError(
+                        f"the model's outputs on {self.name} batch {number} are not finite: "
+                        "a diverged model cannot be compacted"
+                    )
+                found.append(output)
+        return found
+
+    def accuracy(self, outputs: list[Tensor]) -> float | None:
+        """Return the share of inputs whose largest output is their label's; None without labels."""
+        if self.labels is None or any(labels.is_floating_point() for labels in self.labels):
+            return None
+        if outputs[0].ndim < 2 or any(
+            output[:, 0].shape != labels.shape
+            for output, labels in zip(outputs, self.labels, strict=True)
+        ):
+            raise ValueError(
+                f"{self.name}: labels must be one class for each output, got shape "
+                f"{tuple(self.labels[0].shape)} for outputs of shape {tuple(outputs[0].shape)}"
+            )
+        right = [
+            (output.argmax(dim=1) == labels).float()
+            for output, labels in zip(outputs, self.labels, strict=True)
+        ]
+        return float(torch.cat(right).mean(dtype=torch.float64))
+
+
+def _kind(value: object) -> str:
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _check_evaluating(model: nn.Module) -> None:
+    training = [name or "the model" for name, module in model.named_modules() if module.training]
+    if training:
+        raise ValueError(
+            f"the model must be in evaluation mode: call model.eval() first ({training[0]} is in "
+            "training mode)"
+        )
+
+
+def _most_certain_first(
+    graph: fx.GraphModule,
+    layers: list[Layer],
+    found: Mapping[str, Redundancy],
+    batches: list[Tensor],
+) -> list[tuple[str, int]]:
+    """Return the removable units, those first that are replaced best on the data.
+
+    By the error with which a unit is replaced, times the norm of its outgoing weights, relative to
+    the most that any unit of the layer sends.
+    """
+    errors = largest_errors(graph, found, batches)
+    uncertain = []
+    for layer in layers:
+        redundant = found[layer.node]
+        sent = importance(graph, layer, redundant.moments.largest)
+        error = importance(graph, layer, errors[layer.node]) / (sent.max() or 1.0)
+        uncertain += [
+            (float(error[unit]), layer.node, int(unit))
+            for unit in np.flatnonzero(redundant.removable)
+        ]
+    return [(node, unit) for _, node, unit in sorted(uncertain, key=lambda entry: entry[0])]
+
+
+def _left(layer: Layer, received: Mapping[str, np.ndarray], units: int) -> np.ndarray:
+    """Return which units of a layer any of its readers still gets."""
+    by_reader = [received[reader].reshape(units, -1).any(axis=1) for reader in layer.readers]
+    return np.any(by_reader, axis=0)
+
+
+def _layer_report(
+    layer: Layer, found: Redundancy, removed: np.ndarray, received: Mapping[str, np.ndarray]
+) -> CompactedLayer:
+    gone = ~_left(layer, received, len(removed))
+    because = {reason: int((gone & removed & (found.reason == reason)).sum()) for reason in REASONS}
+    return CompactedLayer(
+        name=layer.name,
+        before=len(gone),
+        **because,
+        unread=int((gone & ~removed).sum()),
+        after=int((~gone).sum()),
+    )
+
+
+def _difference(outputs: list[Tensor], expected: list[Tensor]) -> Difference:
+    pairs = zip(outputs, expected, strict=True)
+    apart = torch.cat([(output - wanted).abs().flatten() for output, wanted in pairs])
+    return Difference(float(apart.max()), float(apart.mean(dtype=torch.float64)))
+
+
+def _most(agrees: Callable[[int], bool], most: int) -> int:
+    """Return the largest number of removals found, by bisection, with which the outputs agree."""
+    if agrees(most):
+        return most
+    if not agrees(0):
+        raise ValueError(
+            "the traced graph does not compute what the model does, before anything is removed: "
+            "is it random, or does it depend on the values of tensors?"
+        )
+    right, wrong = 0, most
+    while wrong - right > 1:
+        middle = (right + wrong) // 2
+        if agrees(middle):
+            right = middle
+        else:
+            wrong = middle
+    return right

@@ -1,0 +1,158 @@
+"""A compacted model as files that plain PyTorch reads: its definition, its weights, ONNX."""
+
+import inspect
+import logging
+import re
+import runpy
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor, fx, nn
+
+from largestep import runs
+
+__all__ = ["definition", "export_onnx", "save"]
+
+_HEADER = '''"""A compacted model, written by largestep, which is not needed to run it.
+
+    from safetensors.torch import load_file
+
+    model = Model(){dtype}
+    model.load_state_dict(load_file("model.safetensors"))
+    model.eval()
+"""
+
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    """Takes a tensor of shape {inputs}, n inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+'''
+
+
+def save(model: nn.Module, folder: Path, example: Tensor) -> None:
+    """Write a compacted model as `model.py`, a readable definition, and `model.safetensors`.
+
+    Both are read back and must give what the model gives.
+
+    Parameters
+    ----------
+    model : from `deep.compact`.
+    folder : is made if need be.
+    example : a batch of inputs.
+
+    Raises
+    ------
+    TypeError
+        If the model is not from `deep.compact`.
+    ValueError
+        If it holds modules that have no definition in `torch.nn`.
+    OSError
+        If the files can't be written.
+    """
+    if not isinstance(model, fx.GraphModule):
+        raise TypeError(f"model must come from deep.compact, got {type(model).__name__}")
+    text = definition(model, example)
+    weights = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
+    runs.prepare_folder(folder)
+    runs.atomically(folder / "model.py", lambda path: path.write_text(text, encoding="utf-8"))
+    runs.atomically(folder / "model.safetensors", lambda path: path.write_bytes(to_bytes(weights)))
+
+    with torch.random.fork_rng(devices=[]):
+        read = runpy.run_path(str(folder / "model.py"))["Model"]()
+    read.to(example.dtype).load_state_dict(load_file(folder / "model.safetensors"))
+    with torch.no_grad():
+        same = torch.equal(read.to(example.device).eval()(example), model(example))
+    if not same:
+        raise ValueError(
+            f"the definition in {folder / 'model.py'} does not compute what the model computes: "
+            "it holds settings that its modules do not print"
+        )
+
+
+def definition(model: fx.GraphModule, example: Tensor) -> str:
+    """Return Python code that defines the model, without its weights."""
+    shape = ", ".join(["n", *(str(length) for length in example.shape[1:])])
+    dtype = "" if example.dtype == torch.float32 else f".to({example.dtype})"
+    lines = [_HEADER.format(inputs=f"({shape})", dtype=dtype)]
+    for name, module in model.named_children():
+        lines.append(f"        self.{name} = {_construction(name, module)}\n")
+    for name, parameter in model.named_parameters(recurse=False):
+        lines.append(f"        self.{name} = nn.Parameter({_empty(parameter)})\n")
+    for name, buffer in model.named_buffers(recurse=False):
+        lines.append(f'        self.register_buffer("{name}", {_empty(buffer)})\n')
+    code = model.graph.python_code("self").src
+    # Values are freed as they go out of use: noise for a reader.
+    body = [re.sub(r";  \w+ = .*None$", "", line) for line in code.strip().splitlines()]
+    signature, *rest = (line for line in body if line.strip())
+    argument = re.search(r"self, (\w+)", signature)
+    assert argument is not None, signature
+    lines.append(f"\n    def forward(self, {argument[1]}: torch.Tensor) -> torch.Tensor:\n")
+    lines += [f"    {line}\n" for line in rest]
+    return "".join(lines)
+
+
+def export_onnx(model: nn.Module, path: Path, example: Tensor) -> None:
+    """Write the model as ONNX, for any number of inputs of the example's shape.
+
+    Needs the packages onnx and onnxscript.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If they are missing.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "ONNX needs two more packages: pip install onnx onnxscript", name=error.name
+        ) from None
+    # A batch of one would be taken for a constant.
+    batch = example if len(example) > 1 else torch.cat([example, example])
+    dynamic = ({0: torch.export.Dim("n")},)
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    with warnings.catch_warnings():
+        # Of PyTorch against itself, and about packages that nobody asked for.
+        warnings.simplefilter("ignore", FutureWarning)
+        log.setLevel(logging.ERROR)
+        try:
+            program = torch.onnx.export(
+                model, (batch,), dynamo=True, dynamic_shapes=dynamic, verbose=False
+            )
+        finally:
+            log.setLevel(level)
+    assert program is not None
+    runs.atomically(path, lambda temporary: program.save(temporary, external_data=False))
+
+
+def _construction(name: str, module: nn.Module) -> str:
+    """Return the call that makes a module like this one, settings at their defaults left out."""
+    if type(module) is not getattr(nn, type(module).__name__, None) or list(module.children()):
+        raise ValueError(f"{name} is a {type(module).__name__}, not a plain torch.nn module")
+    arguments = []
+    for parameter in inspect.signature(type(module)).parameters.values():
+        if not hasattr(module, parameter.name):
+            continue
+        value = getattr(module, parameter.name)
+        if parameter.name == "bias":
+            value = value is not None
+        if isinstance(value, tuple) and len(set(value)) == 1:
+            value = value[0]
+        if parameter.default is inspect.Parameter.empty:
+            arguments.append(repr(value))
+        elif value != parameter.default:
+            arguments.append(f"{parameter.name}={value!r}")
+    return f"nn.{type(module).__name__}({', '.join(arguments)})"
+
+
+def _empty(tensor: Tensor) -> str:
+    return f"torch.empty({tuple(tensor.shape)}, dtype={tensor.dtype})"

@@ -1,0 +1,195 @@
+"""Models and data of the user's own, from files: errors say what is missing or doesn't fit."""
+
+import pickle
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from largestep import runs
+from largestep.deep import models
+
+__all__ = ["load_arrays", "load_model", "run_data"]
+
+
+def load_model(spec: str, weights: Path | None = None) -> nn.Module:
+    """Return a model in evaluation mode, on the CPU.
+
+    Naming a Python file runs it, with all rights of whoever runs the command: name only files
+    that you trust. Weights are never unpickled.
+
+    Parameters
+    ----------
+    spec : ``FILE.py:function``, where the function takes no arguments and returns the model (a
+        class of modules does too); or a folder that ``largestep train`` or ``largestep compact``
+        has filled.
+    weights : a state dictionary, as .safetensors, or as what `torch.save` writes. A folder has
+        its own.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    TypeError
+        If the function returns no `torch.nn.Module`.
+    ValueError
+        If there is no such function, or the weights do not fit the model: the error names the
+        parameters that are missing and those that are too many.
+    """
+    folder = Path(spec)
+    if folder.is_dir():
+        if weights is not None:
+            raise ValueError(f"{folder} has weights of its own: leave {weights} out")
+        weights = folder / "model.safetensors"
+        if (folder / "model.py").is_file():
+            model = _made(folder / "model.py", "Model")
+        elif (folder / "config.json").is_file():
+            model = _trained(_settings(folder)["settings"], _read_weights(weights))
+        else:
+            raise FileNotFoundError(
+                f"{folder} holds neither model.py nor config.json: name a folder that `largestep "
+                "train` or `largestep compact` has filled"
+            )
+    else:
+        file, separator, function = spec.rpartition(":")
+        if not separator or not file.endswith(".py"):
+            raise ValueError(f"model must be FILE.py:function or the folder of a run, got {spec!r}")
+        model = _made(Path(file), function)
+    if weights is not None:
+        _fill(model, _read_weights(weights), weights)
+    return model.eval()
+
+
+def load_arrays(path: Path) -> tuple[Tensor, Tensor | None]:
+    """Return inputs, as the model takes them, and labels if there are any.
+
+    Parameters
+    ----------
+    path : .npy with the inputs alone; .npz or .safetensors with ``inputs`` and perhaps ``labels``.
+        Inputs must be floating-point numbers, normalised as in training.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError
+        If it is missing, of another kind or damaged, holds no inputs, or holds integers.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no data at {path}")
+    try:
+        held = _arrays(path)
+    except (OSError, EOFError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read as arrays: {error}") from error
+    if "inputs" not in held:
+        raise ValueError(
+            f"{path} must hold an array called inputs, got {', '.join(held) or 'none at all'}"
+        )
+    inputs, labels = held["inputs"], held.get("labels")
+    if not inputs.is_floating_point():
+        raise TypeError(
+            f"inputs in {path} must be floating-point numbers, normalised as in training, "
+            f"got {inputs.dtype}"
+        )
+    if inputs.ndim < 2 or len(inputs) == 0:
+        raise ValueError(
+            f"inputs in {path} must have shape (n, channels, …), got {tuple(inputs.shape)}"
+        )
+    if labels is not None and len(labels) != len(inputs):
+        raise ValueError(f"{path} holds {len(inputs)} inputs and {len(labels)} labels")
+    return inputs, labels
+
+
+def run_data(folder: Path) -> str | None:
+    """Return the name of the data set that a run was trained on; None if it is no run's folder."""
+    if not (folder / "config.json").is_file():
+        return None
+    return str(_settings(folder)["data"]["name"])
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a training run: its settings and data."""
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = runs.read_json(path)["configuration"]
+        config["settings"]["model"], config["data"]["name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the configuration of a training run: {error!r}") from error
+    return config
+
+
+def _trained(settings: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
+    """Return the model of a training run, for as many channels and classes as its weights have."""
+    name, changes = settings["model"], settings.get("model_settings", {})
+    parameters = [key for key, _ in models.build(name, 1, channels=1, **changes).named_parameters()]
+    first, last = (weights.get(parameters[end], torch.empty(0, 0)) for end in (0, -1))
+    return models.build(name, max(len(last), 1), channels=max(first.shape[1], 1), **changes)
+
+
+def _made(path: Path, function: str) -> nn.Module:
+    """Run a Python file and return what its function returns."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    defined = runpy.run_path(str(path))
+    if not callable(defined.get(function)):
+        own = [n for n, v in defined.items() if callable(v) and not n.startswith("_")]
+        raise ValueError(f"{path} has no function {function!r}; it has {', '.join(own) or 'none'}")
+    model = defined[function]()
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{path}:{function} must return a torch.nn.Module, got {type(model)}")
+    return model
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} cannot be read as weights: it must be .safetensors, or a state dictionary "
+            f"saved by torch.save, with tensors alone ({error!r})"
+        ) from error
+    if not isinstance(held, dict) or not all(isinstance(v, Tensor) for v in held.values()):
+        raise ValueError(f"{path} must hold a state dictionary: save model.state_dict()")
+    return held
+
+
+def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Load a state dictionary, in its own precision, or say what doesn't fit."""
+    expected = model.state_dict()
+    wrong = {
+        "missing": [name for name in expected if name not in weights],
+        "not in the model": [name for name in weights if name not in expected],
+        "of another shape": [
+            name
+            for name in expected.keys() & weights
+            if expected[name].shape != weights[name].shape
+        ],
+    }
+    if any(wrong.values()):
+        listed = "; ".join(f"{kind}: {_some(names)}" for kind, names in wrong.items() if names)
+        raise ValueError(f"the weights in {path} do not fit the model: {listed}")
+    dtype = next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32)
+    model.to(dtype).load_state_dict(weights)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(sorted(names)[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+
+
+def _arrays(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    if path.suffix == ".npy":
+        return {"inputs": torch.from_numpy(np.load(path, allow_pickle=False))}
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as held:
+            return {name: torch.from_numpy(held[name]) for name in held.files}
+    raise ValueError("it must be .npy, .npz or .safetensors")

@@ -1,0 +1,237 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from largestep.cli import main
+from largestep.deep import models
+from largestep.deep.loading import load_arrays, load_model, run_data
+
+torch.set_num_threads(1)
+
+NET = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+
+def nothing():
+    return 3
+"""
+
+
+@pytest.fixture
+def net(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(NET)
+    return path
+
+
+def weights(dead=()):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    with torch.no_grad():
+        model[0].bias.fill_(1.0)
+        for unit in dead:
+            model[0].weight[unit], model[0].bias[unit] = 0, -1
+    return {name: value.detach() for name, value in model.state_dict().items()}
+
+
+def run_folder(path, name="small_resnet", dataset="digits", **settings):
+    model = models.build(name, 7, channels=2, **settings)
+    path.mkdir()
+    save_file(model.state_dict(), path / "model.safetensors")
+    configuration = {
+        "settings": {"model": name, "model_settings": settings},
+        "data": {"name": dataset},
+    }
+    (path / "config.json").write_text(json.dumps({"configuration": configuration}))
+    return model
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_function_of_a_file_with_weights(net, tmp_path, suffix, dtype):
+    held = {name: value.to(dtype) for name, value in weights().items()}
+    path = tmp_path / f"weights{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(held, path)
+    model = load_model(f"{net}:build", path)
+    assert not model.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, held[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("small_resnet", {"widths": [8, 16], "norm": "none"}),
+        ("resnet18", {"width": 4}),
+        ("densenet_bc100", {"growth": 2}),
+        ("vgg16", {}),
+    ],
+)
+def test_the_folder_of_a_run(tmp_path, name, settings):
+    trained = run_folder(tmp_path / "run", name, **settings)
+    model = load_model(str(tmp_path / "run"))
+    for key, value in trained.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value)
+    assert run_data(tmp_path / "run") == "digits"
+    assert run_data(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        ("net.py", ValueError, "must be FILE.py:function"),
+        ("net.txt:build", ValueError, "must be FILE.py:function"),
+        ("gone.py:build", FileNotFoundError, "no file"),
+        ("net.py:missing", ValueError, "no function 'missing'; it has build, nothing"),
+        ("net.py:nothing", TypeError, "must return a torch.nn.Module"),
+        (".", FileNotFoundError, "neither model.py nor config.json"),
+    ],
+)
+def test_a_model_that_cannot_be_had(net, monkeypatch, spec, error, message):
+    monkeypatch.chdir(net.parent)
+    with pytest.raises(error, match=message):
+        load_model(spec)
+
+
+def test_weights_that_do_not_fit_are_named(net, tmp_path):
+    held = weights()
+    held["3.weight"] = held.pop("2.weight")
+    held["0.bias"] = torch.zeros(5)
+    save_file(held, tmp_path / "w.safetensors")
+    with pytest.raises(
+        ValueError,
+        match="missing: 2.weight; not in the model: 3.weight; of another shape: 0.bias",
+    ):
+        load_model(f"{net}:build", tmp_path / "w.safetensors")
+
+
+class Trap:
+    def __reduce__(self):
+        return (print, ("unpickled",))
+
+
+def test_nothing_is_unpickled(net, tmp_path, capsys):
+    bad = tmp_path / "w.pt"
+    torch.save({"0.weight": Trap()}, bad)
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        load_model(f"{net}:build", bad)
+    with (tmp_path / "w2.pt").open("wb") as file:
+        pickle.dump(Trap(), file, protocol=2)
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        load_model(f"{net}:build", tmp_path / "w2.pt")
+    np.save(tmp_path / "x.npy", np.array([Trap()]), allow_pickle=True)
+    with pytest.raises(ValueError, match="cannot be read as arrays"):
+        load_arrays(tmp_path / "x.npy")
+    assert "unpickled" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of weights"])
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+def test_damaged_weights(net, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        load_model(f"{net}:build", tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="no weights"):
+        load_model(f"{net}:build", tmp_path / f"gone-{name}")
+
+
+def test_a_run_folder_that_is_damaged(tmp_path):
+    run_folder(tmp_path / "run", widths=[4])
+    with pytest.raises(ValueError, match="weights of its own"):
+        load_model(str(tmp_path / "run"), tmp_path / "w.pt")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="not the configuration"):
+        load_model(str(tmp_path / "run"))
+
+
+def test_arrays_in_every_format(tmp_path):
+    x, y = np.random.default_rng(0).standard_normal((6, 4)), np.arange(6)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", inputs=x, labels=y)
+    held = {"inputs": torch.from_numpy(x), "labels": torch.from_numpy(y)}
+    save_file(held, tmp_path / "x.safetensors")
+    for name in ("x.npy", "x.npz", "x.safetensors"):
+        inputs, labels = load_arrays(tmp_path / name)
+        assert torch.equal(inputs, held["inputs"])
+        assert (labels is None) == (name == "x.npy")
+        assert labels is None or torch.equal(labels, held["labels"])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "error", "message"),
+    [
+        ({"x": np.ones((2, 3))}, ValueError, "an array called inputs, got x"),
+        ({"inputs": np.ones((2, 3), np.uint8)}, TypeError, "floating-point numbers, normalised"),
+        ({"inputs": np.ones(3)}, ValueError, r"shape \(n, channels, …\), got \(3,\)"),
+        ({"inputs": np.ones((2, 3)), "labels": np.ones(3)}, ValueError, "2 inputs and 3 labels"),
+    ],
+)
+def test_arrays_that_do_not_do(tmp_path, arrays, error, message):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(error, match=message):
+        load_arrays(tmp_path / "x.npz")
+
+
+def test_arrays_that_are_missing_or_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no data"):
+        load_arrays(tmp_path / "x.npz")
+    for name in ("x.npz", "x.npy", "x.safetensors", "x.csv"):
+        (tmp_path / name).write_bytes(b"1,2,3")
+        with pytest.raises(ValueError, match="cannot be read as arrays"):
+            load_arrays(tmp_path / name)
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["largestep", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_the_command_line(net, tmp_path, monkeypatch, capsys):
+    save_file(weights(dead=[1, 4]), tmp_path / "w.safetensors")
+    x = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", inputs=x, labels=np.arange(40) % 3)
+    out = tmp_path / "small"
+    arguments = ["--weights", tmp_path / "w.safetensors", "--data", tmp_path / "x.npz"]
+    assert command(monkeypatch, "compact", f"{net}:build", *arguments, "--out", out) == 0
+    assert "accuracy on held-out data" in capsys.readouterr().out
+    report = json.loads((out / "report.json").read_text())
+    assert report["layers"][0]["dead"] == 2
+    assert load_file(out / "model.safetensors")["layer_0.weight"].shape == (4, 4)
+    assert (out / "figure.svg").is_file()
+    # What is written can be loaded, and compacted again: nothing is left to go.
+    smaller, original = load_model(str(out)), load_model(f"{net}:build", arguments[1])
+    torch.testing.assert_close(smaller(torch.from_numpy(x)), original(torch.from_numpy(x)))
+    again = ["compact", out, "--data", tmp_path / "x.npz", "--out", tmp_path / "smaller"]
+    assert command(monkeypatch, *again) == 0
+    report = json.loads((tmp_path / "smaller" / "report.json").read_text())
+    assert report["parameters_before"] == report["parameters_after"]
+
+
+def test_the_command_line_on_a_run(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "run"
+    path.mkdir()
+    model = models.build("small_resnet", 10, widths=(4, 8)).eval()
+    save_file(model.state_dict(), path / "model.safetensors")
+    settings = {"model": "small_resnet", "model_settings": {"widths": [4, 8]}}
+    config = {"configuration": {"settings": settings, "data": {"name": "digits"}}}
+    (path / "config.json").write_text(json.dumps(config))
+    assert command(monkeypatch, "compact", path, "--out", tmp_path / "o", "--examples", 50) == 0
+    assert json.loads((tmp_path / "o" / "report.json").read_text())["batch_size"] == 50
+
+
+def test_the_command_line_says_what_is_wrong(net, tmp_path, monkeypatch, capsys):
+    assert command(monkeypatch, "compact", f"{net}:build", "--out", tmp_path / "o") == 1
+    assert "must be named with --data" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
