@@ -108,8 +108,7 @@ def test_a_file_is_no_folder_to_train_in(tmp_path):
 
 def test_a_run_without_a_future_is_named(tmp_path):
     # Batch normalisation keeps the loss finite, but after such steps no unit is alive.
-    for step_size, fate in (("16", "collapsed"), ("1e4", "diverged")):
-        arguments = f"digits --step-size {step_size} --epochs 6 --evaluations 6 --out".split()
-        done = CliRunner().invoke(app, ["train", *arguments, str(tmp_path / fate)])
-        assert done.exit_code == 0
-        assert f"The network {fate} after" in done.output
+    options = f"--step-size 16 --epochs 6 --evaluations 6 --out {tmp_path}"
+    done = CliRunner().invoke(app, ["train", "digits", *options.split()])
+    assert done.exit_code == 0
+    assert "The network collapsed after" in done.output

@@ -303,7 +303,7 @@ class Killed(BaseException):
 
 def interrupted(settings, data, out, at, monkeypatch):
     """Train until the step after `at` begins; the checkpoint is of some step before it."""
-    take_step = training._Run.take_step
+    take_step = training.Run.take_step
 
     def step(run):
         if run.step >= at:
@@ -311,7 +311,7 @@ def interrupted(settings, data, out, at, monkeypatch):
         take_step(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "take_step", step)
+        patch.setattr(training.Run, "take_step", step)
         with pytest.raises(Killed):
             train(settings, data, out=out, resume=True, checkpoint_seconds=0.0)
 
@@ -396,7 +396,7 @@ def test_a_full_disk_is_noticed_before_the_first_step(data, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(training._Run, "take_step", lambda run: pytest.fail("a step was taken"))
+    monkeypatch.setattr(training.Run, "take_step", lambda run: pytest.fail("a step was taken"))
     with pytest.raises(OSError, match="No space left on device"):
         train(SETTINGS, data, out=tmp_path)
 

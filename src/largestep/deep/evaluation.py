@@ -58,6 +58,7 @@ class Evaluations:
     ) -> None:
         grid = np.linspace(0, steps, settings.evaluations + 1).round()
         self.steps = np.unique(grid.astype(np.int64))
+        self._rows = {int(step): row for row, step in enumerate(self.steps)}
         self.layers = models.stages(model)
         self._settings = settings
         chosen = permutation(len(data.x_train), seed=0, epoch=0)[: settings.examples]
@@ -86,6 +87,10 @@ class Evaluations:
                     (len(self.steps), len(self.layers)), torch.nan, dtype=torch.float64
                 )
 
+    def due(self, step: int) -> bool:
+        """Return whether the step is one to evaluate at."""
+        return step in self._rows
+
     def record(
         self,
         step: int,
@@ -100,7 +105,7 @@ class Evaluations:
         ----------
         losses : of the mini-batches of all steps.
         """
-        row = int(np.searchsorted(self.steps, step))
+        row = self._rows[step]
         self.rows["step_size"][row] = step_size
         if row > 0:
             self.rows["running_loss"][row] = losses[self.steps[row - 1] : step].mean().item()
@@ -136,7 +141,7 @@ class Evaluations:
 
     def scalars(self, step: int) -> dict[str, float]:
         """Return the row of a step, with names such as distinct/stage2."""
-        row = int(np.searchsorted(self.steps, step))
+        row = self._rows[step]
         scalars = {}
         for name, values in self.rows.items():
             if values.ndim == 1:

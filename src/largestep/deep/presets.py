@@ -116,9 +116,17 @@ class Hold:
     Parameters
     ----------
     phase : fraction of training spent holding.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the phase is not in (0, 1].
     """
 
     phase: float = 0.5
+
+    def __post_init__(self) -> None:
+        checks.number("phase", self.phase, above=0.0, at_most=1.0)
 
     def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> Controller:
         """Return the controller of an optimizer for so many steps."""

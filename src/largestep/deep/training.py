@@ -40,7 +40,7 @@ from largestep.schedules import Schedule, as_schedule
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["LOSS_BOUND", "Controller", "Stopped", "Trained", "Training", "train"]
+__all__ = ["LOSS_BOUND", "Controller", "Run", "Stopped", "Trained", "Training", "train"]
 
 LOSS_BOUND = 1e6
 """A run whose mini-batch loss goes beyond this, or is not finite, has diverged."""
@@ -53,9 +53,11 @@ class Controller(Protocol):
     def step(self, loss: torch.Tensor) -> None:
         """Take notice of a mini-batch's loss, after the optimizer's step."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Return its state, as JSON can hold it."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def train(
     with ExitStack() as stack:
         place = stack.enter_context(processes.place(device))
         first = place.rank == 0
-        run = _Run(settings, data, place)
+        run = Run(settings, data, place)
         stop = checkpoints.Stop()
         if out is not None:
             if first:
@@ -248,7 +250,7 @@ def train(
                 )
             if time.monotonic() - saved > checkpoint_seconds:
                 saved = save()
-            if run.step in run.evaluations.steps:
+            if run.evaluations.due(run.step):
                 run.evaluate(board)
             if run.step == run.steps or not math.isnan(run.diverged_at):
                 break
@@ -260,7 +262,7 @@ def train(
     return trained
 
 
-class _Run:
+class Run:
     """A run at one of its steps: all that changes, and how a step changes it."""
 
     def __init__(self, settings: Training, data: Dataset, place: Place) -> None:
@@ -289,7 +291,7 @@ class _Run:
             self.forward = torch.compile(self.forward)  # type: ignore[assignment]
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
-            lr=0.0,
+            lr=0.1,  # until the schedule or the controller sets it
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
             fused=True,
@@ -307,6 +309,7 @@ class _Run:
         self.step = 0
         self.losses = torch.full((self.steps,), torch.nan, device=place.device)
         self.diverged_at = self.collapsed_at = math.nan
+        self._seen = 0
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
         self._generator = torch.Generator(place.device)
 
@@ -366,10 +369,10 @@ class _Run:
 
     def _look(self) -> None:
         """See whether the run has diverged."""
-        if math.isnan(self.diverged_at):
-            bad = ~(self.losses[: self.step].abs() <= LOSS_BOUND)
-            if bad.any():
-                self.diverged_at = float(bad.int().argmax())
+        bad = ~(self.losses[self._seen : self.step].abs() <= LOSS_BOUND)
+        if math.isnan(self.diverged_at) and bad.any():
+            self.diverged_at = float(self._seen + bad.int().argmax())
+        self._seen = self.step
 
     def evaluate(self, board: "SummaryWriter | None") -> None:
         """Record the row of this step, unless the run has diverged."""
@@ -465,7 +468,7 @@ def redraw(
     return torch.where(chance < probability, drawn, labels)
 
 
-def _taken_up(run: _Run, out: Path, resume: bool) -> Trained | None:
+def _taken_up(run: Run, out: Path, resume: bool) -> Trained | None:
     """Bring the run to where the folder has it; return what it gave if it is finished."""
     finished, found = None, None
     if (out / "results.nc").exists():
@@ -478,6 +481,7 @@ def _taken_up(run: _Run, out: Path, resume: bool) -> Trained | None:
         raise ValueError(f"{out} holds a run: resume it, or name another folder")
     _check_same(state["configuration"], run.configuration, out)
     if finished is not None:
+        checkpoints.delete(out)
         run.model.load_state_dict(load_file(out / "model.safetensors"))
         if run.averaged is not None:
             run.averaged.load_state_dict(load_file(out / "averaged.safetensors"))
@@ -491,7 +495,7 @@ def _taken_up(run: _Run, out: Path, resume: bool) -> Trained | None:
     return None
 
 
-def _store(out: Path, trained: Trained, run: _Run) -> None:
+def _store(out: Path, trained: Trained, run: Run) -> None:
     """Save what was trained; the run is finished once `results.nc` is there."""
     config = {"configuration": run.configuration, "environment": _environment(run.place)}
     runs.write_json(out / "config.json", config)
