@@ -138,7 +138,7 @@ def train(
 
     `torchrun --nproc-per-node 2 --no-python largestep train densenet100 --data cifar`
     """
-    from largestep.deep import command
+    from largestep.deep.commands import train as command
     from largestep.deep.training import Stopped
 
     try:
@@ -214,27 +214,82 @@ def report(
     print(f"The page is {write(folder)}")
 
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|FILE.py:FUNCTION",
+        help="A folder that `largestep train` filled, or a function that returns the model. "
+        "The file is run: name only files that you trust.",
+    ),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="The model's state: .safetensors, or from torch.save.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Inputs, and labels if there are any: .npz, .npy or .safetensors, every other "
+        "example held out; or a data set. By default the run's."
+    ),
+]
+Folder = Annotated[Path | None, typer.Option(help="Holds the data set's files.")]
+Correlation = Annotated[float, typer.Option(help="Units that correlate above it are one.")]
+
+
+@app.command()
+def measure(
+    model: Model,
+    weights: Weights = None,
+    data: Data = None,
+    folder: Folder = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layer", help="Name or pattern, several times; activations by default."),
+    ] = None,
+    units: Annotated[str, typer.Option(help="position, as in the paper, or channel.")] = "position",
+    examples: Annotated[int, typer.Option(min=1, help="The most inputs.")] = 1024,
+    max_units: Annotated[int, typer.Option(min=1, help="The most units of a layer.")] = 1000,
+    correlation_threshold: Correlation = 0.95,
+    smooth_threshold: Annotated[
+        float, typer.Option(help="GELU and its like are active above this share of the layer.")
+    ] = 0.0,
+    out: Annotated[Path, typer.Option(help="Folder for the numbers and the figure.")] = Path(
+        "measure"
+    ),
+) -> None:
+    """Measure how sparse a saved model's features are, layer by layer.
+
+    Examples
+    --------
+    `largestep measure runs/small_resnet-digits-plain-large-50-seed0`
+
+    `largestep measure net.py:build --weights net.safetensors --data images.npz`
+    """
+    from largestep.deep.commands.measure import run
+
+    if units not in ("position", "channel"):
+        raise ValueError(f"units must be position or channel, got {units!r}")
+    run(
+        model,
+        weights=weights,
+        data=data,
+        folder=folder,
+        layers=layers or [],
+        units="channel" if units == "channel" else "position",
+        examples=examples,
+        max_units=max_units,
+        correlation_threshold=correlation_threshold,
+        smooth_threshold=smooth_threshold,
+        out=out,
+    )
+
+
 @app.command()
 def compact(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|FILE.py:FUNCTION",
-            help="A folder that `largestep train` filled, or a function that returns the model. "
-            "The file is run: name only files that you trust.",
-        ),
-    ],
-    weights: Annotated[
-        Path | None, typer.Option(help="The model's state: .safetensors, or from torch.save.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Inputs, and labels if there are any: .npz, .npy or .safetensors, every other "
-            "example held out; or a data set. By default the run's."
-        ),
-    ] = None,
-    folder: Annotated[Path | None, typer.Option(help="Holds the data set's files.")] = None,
+    model: Model,
+    weights: Weights = None,
+    data: Data = None,
+    folder: Folder = None,
     examples: Annotated[
         int, typer.Option(min=1, help="The most calibration, and the most held-out data.")
     ] = 2000,
@@ -244,9 +299,7 @@ def compact(
             help="Largest difference of held-out outputs, relative to the largest output."
         ),
     ] = 0.0,
-    correlation_threshold: Annotated[
-        float, typer.Option(help="Merge units that correlate above it; at 1 multiples alone.")
-    ] = 1.0,
+    correlation_threshold: Correlation = 1.0,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX too.")] = False,
     out: Annotated[
         Path, typer.Option(help="Folder for the smaller model, report and figure.")
@@ -260,7 +313,7 @@ def compact(
 
     `largestep compact net.py:build --weights net.safetensors --data data.npz --tolerance 1e-3`
     """
-    from largestep.deep.compaction.command import run
+    from largestep.deep.commands.compact import run
 
     run(
         model,

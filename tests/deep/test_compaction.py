@@ -171,7 +171,7 @@ def test_any_planted_structure_goes_to_rounding(data):
 
 
 def by_definition(features):
-    """Return how many units are dead, how many constant, and how many directions the others have."""
+    """Return how many units are dead, how many constant, and the rank of the others."""
     dead = (features == 0).all(axis=0)
     constant = ~dead & (np.ptp(features, axis=0) < 1e-12)
     living = features[:, ~dead & ~constant].T
@@ -546,7 +546,7 @@ def test_modules_that_are_not_plain_cannot_be_defined(compacted, tmp_path):
     model.stem_2 = Own()
     with pytest.raises(ValueError, match="stem_2 is a Own, not a plain"):
         save(model, tmp_path, compacted[1])
-    with pytest.raises(TypeError, match="must come from deep.compact"):
+    with pytest.raises(TypeError, match=r"must come from deep\.compact"):
         save(nn.Linear(2, 2), tmp_path, compacted[1])
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from largestep.cli import main
 from largestep.deep import models
-from largestep.deep.loading import load_arrays, load_model, run_data
+from largestep.deep.loading import load_arrays, load_data, load_model
 
 torch.set_num_threads(1)
 
@@ -108,7 +108,7 @@ def test_weights_that_do_not_fit_are_named(net, tmp_path):
     save_file(held, tmp_path / "w.safetensors")
     with pytest.raises(
         ValueError,
-        match="missing: 2.weight; not in the model: 3.weight; of another shape: 0.bias",
+        match=r"missing: 2\.weight; not in the model: 3\.weight; of another shape: 0\.bias",
     ):
         load_model(f"{net}:build", tmp_path / "w.safetensors")
 

@@ -19,7 +19,7 @@ from largestep.deep.training import train
 KILLER = """
 import os, pathlib, random, signal, sys, time
 import sklearn.datasets, sklearn.model_selection, torch._dynamo
-import largestep.deep.command
+import largestep.deep.commands.train
 from largestep.cli import main
 
 latest = pathlib.Path(sys.argv[sys.argv.index("--out") + 1]) / "checkpoint.safetensors"

@@ -18,10 +18,21 @@ except ModuleNotFoundError as error:
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["layers"],
-    submod_attrs={"probe": ["Probe"]},
+    submodules=["data", "layers", "loggers", "models", "presets"],
+    submod_attrs={
+        "compaction": ["compact"],
+        "probe": ["Probe"],
+        "training": ["Training", "train"],
+    },
 )
 
 if TYPE_CHECKING:
+    from largestep.deep import data as data
     from largestep.deep import layers as layers
+    from largestep.deep import loggers as loggers
+    from largestep.deep import models as models
+    from largestep.deep import presets as presets
+    from largestep.deep.compaction import compact as compact
     from largestep.deep.probe import Probe as Probe
+    from largestep.deep.training import Training as Training
+    from largestep.deep.training import train as train

@@ -12,9 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from largestep import runs
+from largestep.deep import data as datasets
 from largestep.deep import models
 
-__all__ = ["load_arrays", "load_model", "run_data"]
+__all__ = ["Part", "load_arrays", "load_data", "load_model"]
+
+Part = tuple[Tensor, Tensor | None]
+"""Inputs, and labels if there are any."""
 
 
 def load_model(spec: str, weights: Path | None = None) -> nn.Module:
@@ -103,11 +107,42 @@ def load_arrays(path: Path) -> tuple[Tensor, Tensor | None]:
     return inputs, labels
 
 
-def run_data(folder: Path) -> str | None:
-    """Return the name of the data set that a run was trained on; None if it is no run's folder."""
-    if not (folder / "config.json").is_file():
-        return None
-    return str(_settings(folder)["data"]["name"])
+def load_data(data: str | None, folder: Path | None, model: str) -> tuple[Part, Part]:
+    """Return two parts of some data: what to calibrate or measure on, and what is held out.
+
+    Parameters
+    ----------
+    data : a file, as `load_arrays` takes it, of which every other example is held out; or the
+        name of a data set, whose test images are. None for the data that the model's run, a
+        folder, was trained on.
+    folder : holds the data set's files.
+    model : as `load_model` takes it.
+
+    Raises
+    ------
+    ValueError
+        If nothing says which data, or a file holds a single example.
+    """
+    train = None
+    if data is None:
+        if not (Path(model) / "config.json").is_file():
+            raise ValueError("data must be named with --data: a file or a data set")
+        described = _settings(Path(model))["data"]
+        data, train = described["name"], described["training examples"]
+    if data in datasets.NAMES:
+        # As many as the run had: the images' mean and deviation are theirs.
+        held = datasets.load(data, folder, train=train)
+        return (
+            (held.normalise(held.x_train), held.y_train),
+            (held.normalise(held.x_test), held.y_test),
+        )
+    inputs, labels = load_arrays(Path(data))
+    if len(inputs) < 2:
+        raise ValueError(f"{data} must hold at least 2 inputs, one to hold out")
+    first, second = (
+        (inputs[start::2], None if labels is None else labels[start::2]) for start in (0, 1)
+    )
+    return first, second
 
 
 def _settings(folder: Path) -> dict[str, Any]:

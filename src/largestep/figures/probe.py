@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from largestep import metrics
 from largestep.figures.style import figure, label_panels
 
-__all__ = ["draw_probe", "units"]
+__all__ = ["draw_layers", "draw_probe"]
 
 
 def draw_probe(dataset: xr.Dataset) -> Figure:
@@ -29,18 +29,35 @@ def draw_probe(dataset: xr.Dataset) -> Figure:
     axes[1].set_ylim(bottom=0)
     if dataset.sizes["layer"] <= 8:
         axes[1].legend(fontsize=7, frameon=False)
-    units(axes[2], dataset.isel(step=-1))
+    _units(axes[2], dataset.isel(step=-1))
     label_panels(axes)
     return drawing
 
 
-def units(ax: Axes, layers: xr.Dataset) -> None:
-    """Draw for each layer, as a bar, the shares of its units that are distinct, merged, dead.
+def draw_layers(layers: xr.Dataset) -> Figure:
+    """Draw the layers of one model: feature sparsity, and what becomes of the units.
 
     Parameters
     ----------
-    layers : with dimension layer: merged, dead and units.
+    layers : with dimension layer: raw, distinct, merged, dead and units.
     """
+    drawing, axes = figure(1, 2, size=(9, 1.4 + 0.28 * layers.sizes["layer"]))
+    names = layers.layer.values
+    axes[0].barh(names, layers.raw, color="#d9d9d9", label="active")
+    axes[0].barh(names, layers.distinct, color="#b2182b", label="active, duplicates merged")
+    axes[0].invert_yaxis()
+    axes[0].set_xlim(0, 1)
+    axes[0].set_xlabel("share of activations: feature sparsity in red")
+    axes[0].tick_params(axis="y", labelsize=7)
+    axes[0].grid(visible=False)
+    _units(axes[1], layers)
+    axes[1].set_yticklabels([])
+    label_panels(axes)
+    return drawing
+
+
+def _units(ax: Axes, layers: xr.Dataset) -> None:
+    """Draw for each layer, as a bar, the shares of its units that are distinct, merged, dead."""
     dead, merged = layers.dead / layers.units, layers.merged / layers.units
     left = np.zeros(layers.sizes["layer"])
     for share, label, shade in (

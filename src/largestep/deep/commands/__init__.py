@@ -1,0 +1,1 @@
+"""What the command line does with deep networks: train, measure, compact."""
