@@ -46,13 +46,14 @@ class ModelFunction:
     def __init__(self, model: nn.Module, *, evaluation: bool) -> None:
         self._model = unwrapped(model)
         self._training = {m: m.training and not evaluation for m in self._model.modules()}
-        named = {name: p.detach().clone() for name, p in self._model.named_parameters()}
+        with torch.inference_mode(False):
+            named = {name: p.detach().clone() for name, p in self._model.named_parameters()}
+            self._buffers = {name: b.detach().clone() for name, b in self._model.named_buffers()}
         self._names = [name for name, p in self._model.named_parameters() if p.requires_grad]
         if not self._names:
             raise ValueError("model must have parameters that require a gradient, got none")
         self.parameters = [named.pop(name) for name in self._names]
         self._constants = named
-        self._buffers = {name: b.detach().clone() for name, b in self._model.named_buffers()}
         self._sizes = [p.numel() for p in self.parameters]
         self.size = sum(self._sizes)
         self.device = self.parameters[0].device
