@@ -138,7 +138,7 @@ def test_unusable_numbers_are_refused():
 def test_complex_numbers_are_refused():
     torch = pytest.importorskip("torch")
     for matrix in (np.eye(2) * 1j, torch.eye(2, dtype=torch.complex64)):
-        with pytest.raises(TypeError, match="real numbers, got dtype.*complex"):
+        with pytest.raises(TypeError, match=r"real numbers, got dtype.*complex"):
             singular_values(matrix)
 
 

@@ -253,11 +253,12 @@ class _Scalars:
             raise TypeError(f"inputs must be a tensor, got {type(inputs).__name__}")
         if inputs.ndim == 0 or len(inputs) == 0:
             raise ValueError(f"inputs must hold at least one, got shape {tuple(inputs.shape)}")
-        self.inputs = inputs.detach()
         self.examples = len(inputs)
         with self.function.undisturbed(), torch.no_grad():
+            # A tensor made in inference mode can't be differentiated through; its copy can.
+            self.inputs = inputs.detach().clone() if inputs.is_inference() else inputs.detach()
             output = self.function(self.function.parameters, self.inputs[:1])
-        self.directions = self._directions(output.numel(), reduction)
+            self.directions = self._directions(output.numel(), reduction)
         self.count = self.examples * len(self.directions)
 
     def rows(self, first: int, last: int) -> Tensor:
