@@ -118,11 +118,18 @@ def _ieee_float32() -> Iterator[None]:
     before = [kind.fp32_precision for kind in kinds]
     deterministic = cudnn.deterministic
     try:
+        older = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # PyTorch has two settings for one thing; where they disagree only the newer one counts.
+        older = "highest"
+    try:
         cudnn.deterministic = True
+        torch.set_float32_matmul_precision("highest")
         for kind in kinds:
             kind.fp32_precision = "ieee"
         yield
     finally:
         cudnn.deterministic = deterministic
+        torch.set_float32_matmul_precision(older)
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
