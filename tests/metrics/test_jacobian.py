@@ -130,3 +130,22 @@ def test_unusable_numbers_are_refused():
         jacobian_rank(np.eye(2), -1.0)
     with pytest.raises(ValueError, match="must not be empty"):
         nonzero_coordinates(np.zeros((3, 0)))
+    for unusable in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="coefficients must be finite"):
+            nonzero_coordinates(np.array([[1.0, 2.0], [unusable, 3.0]]))
+
+
+def test_complex_numbers_are_refused():
+    torch = pytest.importorskip("torch")
+    for matrix in (np.eye(2) * 1j, torch.eye(2, dtype=torch.complex64)):
+        with pytest.raises(TypeError, match=r"real numbers, got dtype.*complex"):
+            singular_values(matrix)
+
+
+def test_tensors_that_require_a_gradient_are_measured_without_one():
+    torch = pytest.importorskip("torch")
+    tensor = torch.diag(torch.tensor([1.0, 2.0, 3.0])).requires_grad_()
+    assert effective_rank(tensor) == pytest.approx(effective_rank(tensor.detach().numpy()))
+    assert jacobian_rank(tensor) == 3
+    assert not singular_values(torch.stack([tensor, tensor])).requires_grad
+    assert tensor.requires_grad

@@ -4,7 +4,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_namespace
+from array_api_compat import array_namespace, is_numpy_namespace, is_torch_array
 from numba.extending import get_cython_function_address
 
 from largestep import checks
@@ -28,10 +28,16 @@ def singular_values(matrix: Array) -> Array:
 
     Raises
     ------
+    TypeError
+        If the numbers are complex.
     ValueError
         If the input has fewer than two dimensions, is empty, or holds NaN or infinity.
     """
     xp = array_namespace(matrix)
+    if xp.isdtype(matrix.dtype, "complex floating"):
+        raise TypeError(f"a matrix must be of real numbers, got dtype {matrix.dtype}")
+    if is_torch_array(matrix):
+        matrix = matrix.detach()
     if matrix.ndim < 2 or 0 in matrix.shape:
         raise ValueError(
             f"a matrix must have shape (…, n, p) with n, p > 0, got {tuple(matrix.shape)}"
@@ -113,6 +119,11 @@ def nonzero_coordinates(coefficients: Array, relative_tolerance: float = 1e-6) -
     -------
     (…) counts; 0 for a predictor of zeros. A Python int for a single predictor.
 
+    Raises
+    ------
+    ValueError
+        If the input is empty, or holds NaN or infinity.
+
     Examples
     --------
     >>> import numpy as np
@@ -124,6 +135,8 @@ def nonzero_coordinates(coefficients: Array, relative_tolerance: float = 1e-6) -
     size = xp.abs(coefficients)
     if size.ndim == 0 or size.shape[-1] == 0:
         raise ValueError(f"coefficients must not be empty, got shape {tuple(size.shape)}")
+    if not bool(xp.all(xp.isfinite(size))):
+        raise ValueError("coefficients must be finite, got NaN or infinity")
     count = xp.sum(size > tolerance * xp.max(size, axis=-1, keepdims=True), axis=-1)
     return int(count) if count.ndim == 0 else count
 
