@@ -48,7 +48,7 @@ def test_the_rule_as_its_docstring_states_it():
         bound = 0.05 * 3.0 if k < held else math.inf
         by_hand -= math.copysign(min(eta * abs(gradient), bound), gradient)
         quadratic(optimizer, scheduler, 1, curvature)
-        assert theta.item() == pytest.approx(by_hand, rel=1e-4)
+        assert theta.item() == pytest.approx(by_hand, rel=1e-9)
         seen = min(loss / 0.4, 10.0)
         level = seen if level is None else level + (seen - level) / 20
         if k + 1 < held:
@@ -57,7 +57,7 @@ def test_the_rule_as_its_docstring_states_it():
         elif k + 1 == held:
             sizes.append(eta * math.exp(10 / held * max(1 - level, -0.3)))
             eta = math.exp(sum(map(math.log, sizes[-20:])) / 20) / 3.0
-        assert scheduler.get_last_lr() == [pytest.approx(eta, rel=1e-4)]
+        assert scheduler.get_last_lr() == [pytest.approx(eta, rel=1e-9)]
 
 
 @pytest.mark.parametrize("curvature", [1e-3, 1.0, 1e3])
@@ -97,7 +97,7 @@ def test_a_flat_start_is_left_at_once():
     theta = parameter(0.1)
     optimizer = sgd(theta, lr=10.0)
     quadratic(optimizer, LossStabilization(optimizer, 100), 30, curvature=1e-8)
-    assert abs(theta.item()) < 0.02
+    assert abs(theta.item()) < 0.05
 
 
 def test_groups_keep_their_own_ratio():
@@ -117,7 +117,7 @@ def test_groups_keep_their_own_ratio():
         move = (torch.stack([t.detach() for t in thetas]) - before).norm().item()
         if k == 0:
             # Not only the step's length but its direction too: along (η₁g₁, η₂g₂).
-            assert move == pytest.approx(0.1 * math.sqrt(5), rel=1e-4)
+            assert move == pytest.approx(0.1 * math.sqrt(5), rel=1e-9)
             expected = [2 * 4, 2 * 2]
             moved = [1.0 - thetas[0].item(), 2.0 - thetas[1].item()]
             assert moved[0] / moved[1] == pytest.approx(expected[0] / expected[1], rel=1e-6)
