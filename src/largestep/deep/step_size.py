@@ -1,0 +1,199 @@
+"""A step size for PyTorch that holds the training loss on a plateau, then decays."""
+
+import math
+from typing import Any
+
+import torch
+from torch.nn.utils import get_total_norm
+
+from largestep import checks
+
+__all__ = ["LossStabilization"]
+
+_MEMORY = 20
+"""Steps over which the loss is averaged."""
+_CAP = 10.0
+"""The most that one loss counts, in targets: a spike is forgotten within some 50 steps."""
+_RISE, _FALL = 10.0, 3.0
+"""By how many powers of e the step size can rise or fall during the whole phase."""
+_RANGE = 1e6
+"""How far the step size can get from the optimiser's own, as a factor."""
+
+
+class LossStabilization:
+    """Steer an SGD optimiser's step size: hold the training loss at a level, then decay.
+
+    The rule. During the fraction `hold` of training
+
+    - no step is longer than ``length`` times the norm ‖θ₀‖ of all parameters at the start: a longer
+      one is shortened, direction kept, before the optimiser takes it;
+    - the first step has just that length, η₁ = length · ‖θ₀‖/‖g₁‖, with g the mini-batch gradient;
+    - after each step η ← η · exp(gain · max(1 − ℓ/target, −0.3)), with ℓ a running mean over
+      20 steps of the loss, in which no loss counts for more than 10 targets, and gain = 10/(steps
+      held). So η rises gently while the loss is below the target, by at most e¹⁰ over the phase,
+      and falls still more gently while it is above, by at most e³.
+
+    After it η is constant: the geometric mean of the second half of the phase over `divisor`.
+
+    Steps of bounded length are what makes it safe. They leave a flat start, where the gradient
+    is small, at once; when the gradient bursts, or η has grown far, they neither diverge nor throw
+    all units out of the data (a collapse). A relative length has no units: nothing has to be known
+    of the network or the loss. With momentum μ lengths and η carry a factor 1 − μ, so that
+    the limit holds for steps that add up.
+
+    It is largestep's own, not the paper's, and the mini-batch form of `dynamics.HoldLoss`, whose
+    two parts (the step as a number without units, a cap) it keeps. What was measured, and where
+    the loss stays below the target, is on the page "A step size that holds the loss".
+
+    Parameters
+    ----------
+    optimizer : ``torch.optim.SGD``, with or without momentum. Every group's step size is η times
+        the ratio of its own initial one to the largest; the size of these hardly matters, as η
+        only stays within a factor 10⁶ of the largest.
+    steps : optimiser steps of the whole training.
+    target : level to hold, in units of the loss; by default a tenth of the first loss. Give
+        ``0.1 * math.log(classes)`` where cross-entropy starts far above log(classes).
+    hold : fraction of training spent holding.
+    divisor : by how much the step size falls after that.
+    length : the longest step, relative to the norm of the parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is out of its range, the optimiser is not SGD, or all parameters are zero.
+
+    Notes
+    -----
+    Call ``step(loss)`` after ``optimizer.step()``, whose gradients it shortens in a hook; do not
+    clip them as well. Reading the loss waits for the device, once a step; pass a float
+    if the loop has it already. With several processes pass the mean of their losses, as
+    otherwise their step sizes part. With gradients accumulated call it once per optimiser step.
+
+    A loss that is not finite halves the step size and is not averaged. The parameters
+    that gave it are as a rule lost: go back to a checkpoint.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.constant_(model.weight, 2.0)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    >>> scheduler = LossStabilization(optimizer, steps=400)
+    >>> for _ in range(400):
+    ...     loss = (model(torch.ones(1, 1)) ** 2).mean()
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     scheduler.step(loss)
+    >>> model.weight.abs().item() < 0.01
+    True
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        steps: int,
+        *,
+        target: float | None = None,
+        hold: float = 0.5,
+        divisor: float = 10.0,
+        length: float = 0.1,
+    ) -> None:
+        if not isinstance(optimizer, torch.optim.SGD):
+            raise TypeError(
+                f"optimizer must be torch.optim.SGD, got {type(optimizer).__name__}: "
+                "others do not step along the gradient"
+            )
+        steps = checks.integer("steps", steps, at_least=1)
+        hold = checks.number("hold", hold, above=0.0, at_most=1.0)
+        length = checks.number("length", length, above=0.0)
+        self.optimizer = optimizer
+        self.held = math.ceil(hold * steps)
+        self.divisor = checks.number("divisor", divisor, above=0.0)
+        self.target = target if target is None else checks.number("target", target, above=0.0)
+        initial = [float(g.setdefault("initial_lr", g["lr"])) for g in optimizer.param_groups]
+        start = checks.number("the optimizer's largest lr", max(initial), above=0.0)
+        self.ratios = [step_size / start for step_size in initial]
+        self.bounds = (start / _RANGE, start * _RANGE)
+        momentum = max(float(group["momentum"]) for group in optimizer.param_groups)
+        share = 1.0 - checks.number("momentum", momentum, at_least=0.0, at_most=1.0)
+        parameters = [p.detach() for group in optimizer.param_groups for p in group["params"]]
+        self.longest = share * length * float(get_total_norm(parameters))
+        if not 0.0 < self.longest < math.inf:
+            raise ValueError(
+                "length · ‖parameters‖ · (1 − momentum) must be positive and finite, got "
+                f"{self.longest}"
+            )
+        self.taken = 0
+        self.step_size: float | None = None
+        self.level = 1.0
+        self.logarithms = 0.0
+        optimizer.register_step_pre_hook(self._shorten)
+
+    def step(self, loss: torch.Tensor | float) -> None:
+        """Set the next step's size.
+
+        Parameters
+        ----------
+        loss : the mini-batch loss whose gradient the optimiser has just followed, a scalar.
+        """
+        loss = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+        self.taken += 1
+        if self.step_size is None or self.taken > self.held:
+            return
+        if self.target is None and 0.0 < loss < math.inf:
+            self.target = loss / 10.0
+        factor = 0.5
+        if self.target is not None and math.isfinite(loss):
+            seen = min(max(loss / self.target, 0.0), _CAP)
+            self.level += ((seen - self.level) / _MEMORY) if self.taken > 1 else seen - self.level
+            factor = math.exp(max(_RISE * (1.0 - self.level), -_FALL) / self.held)
+        self._set(self.step_size * factor)
+        if 2 * self.taken > self.held:
+            self.logarithms += math.log(self.step_size)
+        if self.taken == self.held:
+            late = self.held - self.held // 2
+            self._set(math.exp(self.logarithms / late) / self.divisor)
+
+    def get_last_lr(self) -> list[float]:
+        """Return the step size of every parameter group, as set for the next step."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that changes during training, as numbers that JSON keeps exactly."""
+        names = ("taken", "step_size", "target", "level", "logarithms", "longest")
+        return {name: getattr(self, name) for name in names} | {"lr": self.get_last_lr()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a state; further steps are then the same to the last bit."""
+        state = dict(state_dict)
+        step_sizes = state.pop("lr")
+        if set(state) != set(self.state_dict()) - {"lr"} or len(step_sizes) != len(self.ratios):
+            raise ValueError("the state is not one of a LossStabilization of as many groups")
+        vars(self).update(state)
+        for group, step_size in zip(self.optimizer.param_groups, step_sizes, strict=True):
+            group["lr"] = step_size
+
+    def _set(self, step_size: float) -> None:
+        low, high = self.bounds
+        self.step_size = min(max(step_size, low), high)
+        for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
+            group["lr"] = self.step_size * ratio
+
+    def _shorten(self, *_: Any) -> None:
+        """Bound the coming step; on the device, without waiting for it but at the first."""
+        if self.taken >= self.held:
+            return
+        gradients = [
+            [p.grad for p in group["params"] if p.grad is not None]
+            for group in self.optimizer.param_groups
+        ]
+        norms = zip(map(get_total_norm, gradients), self.ratios, strict=True)
+        norm = get_total_norm([norm * ratio for norm, ratio in norms])
+        if self.step_size is None:
+            first = float(norm)
+            usable = 0.0 < first < math.inf
+            self._set(self.longest / first if usable else max(self.get_last_lr()))
+        assert self.step_size is not None
+        # Not by clip_grads_with_norm_: the 1e-6 it adds to the norm would stop a flat start.
+        share = (self.longest / self.step_size / norm).clamp(max=1.0)
+        torch._foreach_mul_([gradient for group in gradients for gradient in group], share)

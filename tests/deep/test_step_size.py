@@ -1,0 +1,265 @@
+import copy
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+from largestep.deep.step_size import LossStabilization  # noqa: E402
+
+HELD = 50
+
+
+def parameter(value=3.0):
+    return torch.nn.Parameter(torch.tensor([value], dtype=torch.float64))
+
+
+def quadratic(optimizer, scheduler, steps, curvature=1.0):
+    """Take steps on curvature · θ²/2; return the losses and the moves."""
+    (theta,) = optimizer.param_groups[0]["params"]
+    losses, moves = [], []
+    for _ in range(steps):
+        before = theta.item()
+        loss = curvature * theta.square().sum() / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step(loss)
+        losses.append(loss.item())
+        moves.append(abs(theta.item() - before))
+    return losses, moves
+
+
+def sgd(theta, **settings):
+    return torch.optim.SGD([theta], **({"lr": 0.01} | settings))
+
+
+def test_the_rule_as_its_docstring_states_it():
+    theta, steps, curvature = parameter(), 80, 0.7
+    optimizer = sgd(theta)
+    scheduler = LossStabilization(optimizer, steps, target=0.4, length=0.05, divisor=3.0)
+    by_hand, held, sizes, level = 3.0, 40, [], None
+    for k in range(steps):
+        loss, gradient = curvature * by_hand**2 / 2, curvature * by_hand
+        if k == 0:
+            eta = 0.05 * 3.0 / gradient
+        bound = 0.05 * 3.0 if k < held else math.inf
+        by_hand -= math.copysign(min(eta * abs(gradient), bound), gradient)
+        quadratic(optimizer, scheduler, 1, curvature)
+        assert theta.item() == pytest.approx(by_hand, rel=1e-9)
+        seen = min(loss / 0.4, 10.0)
+        level = seen if level is None else level + (seen - level) / 20
+        if k + 1 < held:
+            eta *= math.exp(10 / held * max(1 - level, -0.3))
+            sizes.append(eta)
+        elif k + 1 == held:
+            sizes.append(eta * math.exp(10 / held * max(1 - level, -0.3)))
+            eta = math.exp(sum(map(math.log, sizes[-20:])) / 20) / 3.0
+        assert scheduler.get_last_lr() == [pytest.approx(eta, rel=1e-9)]
+
+
+@pytest.mark.parametrize("curvature", [1e-3, 1.0, 1e3])
+def test_the_step_size_whose_plateau_is_the_target_is_found(curvature):
+    # The loss c(θ − ξ)²/2 with noise ξ of variance 1: at a constant step size η the stationary
+    # variance of θ is ηc/(2 − ηc), and so the plateau c/(2 − ηc). It is c for η = 1/c.
+    theta = parameter(10.0)
+    optimizer = sgd(theta)
+    scheduler = LossStabilization(optimizer, 4000, divisor=2.0, target=curvature, length=1.0)
+    noise = torch.randn(2000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    losses = []
+    for xi in noise:
+        loss = curvature * (theta - xi).square().sum() / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step(loss)
+        losses.append(loss.item() / curvature)
+    assert sum(losses[1000:]) / 1000 == pytest.approx(1.0, rel=0.15)
+    assert 2.0 * scheduler.get_last_lr()[0] * curvature == pytest.approx(1.0, rel=0.2)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_no_step_is_longer_than_the_bound_even_at_a_gradient_burst(momentum):
+    theta = parameter()
+    optimizer = sgd(theta, momentum=momentum)
+    scheduler = LossStabilization(optimizer, 200, length=0.05)
+    _, calm = quadratic(optimizer, scheduler, 30)
+    _, burst = quadratic(optimizer, scheduler, 30, curvature=1e12)
+    assert max(calm + burst) <= 0.05 * 3.0 * (1 + 1e-9)
+    assert max(burst) > 0.5 * 0.05 * 3.0 * (1 - momentum)
+
+
+def test_a_flat_start_is_left_at_once():
+    # With the optimiser's own step size this would take ten million steps. The gradient, 1e-9,
+    # is also far below what clip_grad_norm_ adds to a norm.
+    theta = parameter(0.1)
+    optimizer = sgd(theta, lr=10.0)
+    quadratic(optimizer, LossStabilization(optimizer, 100), 30, curvature=1e-8)
+    assert abs(theta.item()) < 0.05
+
+
+def test_groups_keep_their_own_ratio():
+    thetas = parameter(1.0), parameter(2.0)
+    groups = [{"params": [thetas[0]], "lr": 0.02}, {"params": [thetas[1]], "lr": 0.005}]
+    optimizer = torch.optim.SGD(groups)
+    scheduler = LossStabilization(optimizer, 20, length=0.1)
+    for k in range(20):
+        before = torch.stack([t.detach().clone() for t in thetas])
+        loss = sum(t.square().sum() for t in thetas)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step(loss)
+        first, second = scheduler.get_last_lr()
+        assert first == pytest.approx(4 * second, rel=1e-12)
+        move = (torch.stack([t.detach() for t in thetas]) - before).norm().item()
+        if k == 0:
+            # Not only the step's length but its direction too: along (η₁g₁, η₂g₂).
+            assert move == pytest.approx(0.1 * math.sqrt(5), rel=1e-9)
+            expected = [2 * 4, 2 * 2]
+            moved = [1.0 - thetas[0].item(), 2.0 - thetas[1].item()]
+            assert moved[0] / moved[1] == pytest.approx(expected[0] / expected[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("at", [0, 1, 17, 49, 50, 70])
+def test_a_state_through_json_restores_every_bit(at):
+    theta = parameter()
+    optimizer = sgd(theta, momentum=0.5)
+    scheduler = LossStabilization(optimizer, 100, target=0.3)
+    quadratic(optimizer, scheduler, at)
+    saved = json.dumps(scheduler.state_dict())
+    other = parameter(theta.item())
+    other_optimizer = sgd(other, momentum=0.5)
+    other_scheduler = LossStabilization(other_optimizer, 100)
+    other_optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    other_scheduler.load_state_dict(json.loads(saved))
+    quadratic(optimizer, scheduler, 100 - at)
+    quadratic(other_optimizer, other_scheduler, 100 - at)
+    assert other.item() == theta.item()
+    assert other_scheduler.state_dict() == scheduler.state_dict()
+
+
+def test_a_foreign_state_is_refused():
+    scheduler = LossStabilization(sgd(parameter()), 100)
+    with pytest.raises(ValueError, match="not one of a LossStabilization"):
+        scheduler.load_state_dict({"lr": [0.1], "last_epoch": 3})
+    with pytest.raises(ValueError, match="of as many groups"):
+        scheduler.load_state_dict(scheduler.state_dict() | {"lr": [0.1, 0.2]})
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_halves_the_step_size_and_is_forgotten(loss):
+    optimizer = sgd(parameter())
+    scheduler = LossStabilization(optimizer, 100)
+    quadratic(optimizer, scheduler, 10)
+    before, level = scheduler.get_last_lr()[0], scheduler.level
+    scheduler.step(torch.tensor(loss))
+    assert scheduler.get_last_lr() == [before / 2]
+    assert scheduler.level == level
+
+
+def test_a_spike_is_forgotten():
+    sizes = []
+    for spike in (0.1, 1e30):
+        optimizer = sgd(parameter())
+        scheduler = LossStabilization(optimizer, 4000, target=1.0)
+        quadratic(optimizer, scheduler, 1)
+        for loss in [0.1] * 50 + [spike] + [0.1] * 200:
+            scheduler.step(loss)
+        sizes.append(scheduler.get_last_lr()[0])
+    assert 0.9 < sizes[1] / sizes[0] < 1.0
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    losses=st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=150),
+    start=st.floats(1e-12, 1e12),
+    target=st.none() | st.floats(1e-300, 1e300),
+)
+def test_any_losses_leave_the_step_size_finite_and_in_its_bounds(losses, start, target):
+    optimizer = sgd(parameter(), lr=start)
+    scheduler = LossStabilization(optimizer, 2 * HELD, target=target)
+    (theta,) = optimizer.param_groups[0]["params"]
+    for k, loss in enumerate(losses):
+        theta.grad = torch.ones_like(theta) * 10.0 ** (k % 60 - 30)
+        optimizer.step()
+        scheduler.step(loss)
+        (step_size,) = scheduler.get_last_lr()
+        assert start * 1e-6 * (1 - 1e-12) <= step_size <= start * 1e6 * (1 + 1e-12)
+
+
+def test_gradients_of_zero_and_losses_of_zero_are_survived():
+    theta = parameter()
+    optimizer = sgd(theta)
+    scheduler = LossStabilization(optimizer, 100)
+    for _ in range(100):
+        theta.grad = torch.zeros_like(theta)
+        optimizer.step()
+        scheduler.step(0.0)
+    assert theta.item() == 3.0
+    assert math.isfinite(scheduler.get_last_lr()[0])
+
+
+def test_a_step_that_a_gradient_scaler_skipped_changes_nothing():
+    scheduler = LossStabilization(sgd(parameter()), 100)
+    scheduler.step(1.0)
+    assert scheduler.get_last_lr() == [0.01]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"steps": 0}, ValueError, "steps must be at least 1"),
+        ({"steps": 1.5}, TypeError, "steps must be an integer"),
+        ({"target": 0.0}, ValueError, "target must be above 0"),
+        ({"target": math.nan}, ValueError, "target must be finite"),
+        ({"hold": 0.0}, ValueError, "hold must be above 0"),
+        ({"hold": 1.1}, ValueError, "at most 1"),
+        ({"divisor": 0.0}, ValueError, "divisor must be above 0"),
+        ({"length": -1.0}, ValueError, "length must be above 0"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings, error, message):
+    with pytest.raises(error, match=message):
+        LossStabilization(sgd(parameter()), **({"steps": 10} | settings))
+
+
+def test_optimisers_that_cannot_be_steered_are_refused():
+    with pytest.raises(TypeError, match="SGD, got Adam"):
+        LossStabilization(torch.optim.Adam([parameter()]), 10)
+    with pytest.raises(ValueError, match="largest lr"):
+        LossStabilization(sgd(parameter(), lr=0.0), 10)
+    with pytest.raises(ValueError, match="must be positive and finite"):
+        LossStabilization(sgd(parameter(0.0)), 10)
+
+
+def test_digits_are_learned_from_a_hopeless_step_size_without_a_collapse():
+    sklearn = pytest.importorskip("sklearn.datasets")
+    digits = sklearn.load_digits()
+    x = torch.tensor(digits.images[:600], dtype=torch.float32)[:, None] / 16
+    y = torch.tensor(digits.target[:600])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 16, 3),
+            torch.nn.ReLU(),
+            torch.nn.Conv2d(16, 32, 3, stride=2),
+            torch.nn.ReLU(),
+            torch.nn.Flatten(),
+            torch.nn.Linear(128, 10),
+        )
+    optimizer = torch.optim.SGD(model.parameters(), lr=100.0)
+    scheduler = LossStabilization(optimizer, 320)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        for batch in torch.randperm(500, generator=generator)[:480].split(30):
+            loss = torch.nn.functional.cross_entropy(model(x[batch]), y[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step(loss)
+    with torch.no_grad():
+        error = (model(x[500:]).argmax(1) != y[500:]).float().mean().item()
+    assert error < 0.15
