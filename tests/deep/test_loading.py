@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from largestep.cli import main
-from largestep.deep import models
+from largestep.deep import data, models
 from largestep.deep.loading import load_arrays, load_data, load_model
 
 torch.set_num_threads(1)
@@ -48,7 +48,7 @@ def run_folder(path, name="small_resnet", dataset="digits", **settings):
     save_file(model.state_dict(), path / "model.safetensors")
     configuration = {
         "settings": {"model": name, "model_settings": settings},
-        "data": {"name": dataset},
+        "data": {"name": dataset, "training examples": 300},
     }
     (path / "config.json").write_text(json.dumps({"configuration": configuration}))
     return model
@@ -80,8 +80,25 @@ def test_the_folder_of_a_run(tmp_path, name, settings):
     model = load_model(str(tmp_path / "run"))
     for key, value in trained.state_dict().items():
         assert torch.equal(model.state_dict()[key], value)
-    assert run_data(tmp_path / "run") == "digits"
-    assert run_data(tmp_path) is None
+
+
+def test_the_data_of_a_run_are_those_it_was_trained_on(tmp_path):
+    run_folder(tmp_path / "run")
+    (x, y), (held_out, _) = load_data(None, None, str(tmp_path / "run"))
+    digits = data.load("digits", train=300)
+    assert torch.equal(x, digits.normalise(digits.x_train))
+    assert torch.equal(y, digits.y_train)
+    assert torch.equal(held_out, digits.normalise(digits.x_test))
+    with pytest.raises(ValueError, match="must be named with --data"):
+        load_data(None, None, "net.py:build")
+
+
+def test_every_other_example_of_a_file_is_held_out(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(10.0).reshape(5, 2))
+    (x, labels), (held_out, _) = load_data(str(tmp_path / "x.npy"), None, "net.py:build")
+    assert labels is None
+    assert x[:, 0].tolist() == [0, 4, 8]
+    assert held_out[:, 0].tolist() == [2, 6]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,22 @@ def test_smooth_units_are_active_above_a_share_of_the_layer(inputs):
     assert plain["3"].raw == stricter["3"].raw
 
 
+def test_sharpness_is_the_hessians_largest_eigenvalue():
+    # Mean square of w·x: the Hessian is 2/n Σ x xᵀ.
+    x = torch.randn(50, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    model = nn.Sequential(nn.Linear(6, 1, bias=False), nn.LeakyReLU(1.0)).double()
+    heard = []
+    probe = Probe(
+        model,
+        [(x, torch.zeros(50, 1, dtype=torch.float64))],
+        loss_function=nn.MSELoss(),
+        loggers=[lambda _, scalars: heard.append(scalars["sharpness"])],
+    )
+    expected = torch.linalg.eigvalsh(2 * x.T @ x / 50)[-1].item()
+    assert probe.dataset().sharpness.values == pytest.approx([expected], rel=1e-3)
+    assert heard == pytest.approx([expected], rel=1e-3)
+
+
 def test_loggers_hear_of_every_measurement(inputs):
     heard = []
     probe = Probe(network(), inputs, every=2, loggers=[lambda *given: heard.append(given)])

@@ -47,7 +47,7 @@ def csv(path: str | Path) -> Logger:
 
     def log(step: int, scalars: Mapping[str, float]) -> None:
         with path.open("a", newline="") as file:
-            rows = ([step, *name.split("/", 1), value] for name, value in scalars.items())
+            rows = ([step, *name.partition("/")[::2], value] for name, value in scalars.items())
             _csv.writer(file).writerows(rows)
 
     return log

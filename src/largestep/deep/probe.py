@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from largestep import checks, metrics, runs
 from largestep.deep.layers import Batch, Layer, Layers, Units, gather, take, unwrapped
+from largestep.deep.sharpness import Hessian, largest_eigenvalues
 from largestep.metrics import FeatureSparsity, Plateau, feature_sparsity
 
 __all__ = ["Logger", "Probe"]
@@ -54,6 +55,9 @@ class Probe:
     smooth_threshold : units of GELU and its like are nowhere exactly zero; they count as active
         above this share of the layer's root mean square. It is a rule of thumb, not a definition.
         0 counts what is positive.
+    loss_function : of outputs and targets, a mean over the batch. If given, the sharpness is
+        measured too, the largest eigenvalue of the loss's Hessian at the first 128 inputs, in the
+        model's own mode; that takes some 25 gradients. Batches must then be (inputs, targets).
     forward : how to run the model on a batch, (model, batch) → anything; see `layers.gather`.
     loggers : called with the step and the scalars after every measurement.
     seed : fixes the subsets.
@@ -95,6 +99,7 @@ class Probe:
         max_units: int = 1000,
         correlation_threshold: float = 0.95,
         smooth_threshold: float = 0.0,
+        loss_function: Callable[[Any, Tensor], Tensor] | None = None,
         forward: Callable[[nn.Module, Batch], Any] | None = None,
         loggers: Sequence[Logger] = (),
         seed: int = 0,
@@ -109,6 +114,7 @@ class Probe:
             "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
         )
         self.smooth_threshold = checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
+        self.loss_function = loss_function
         self.forward = forward
         self.loggers = list(loggers)
         self.seed = checks.integer("seed", seed, at_least=0)
@@ -116,6 +122,7 @@ class Probe:
         self.steps = 0
         self._losses: dict[int, float | Tensor] = {}
         self._records: dict[int, dict[str, dict[str, float]]] = {}
+        self._sharpness: dict[int, float] = {}
         self._warned: set[str] = set()
         self._record()
 
@@ -198,10 +205,10 @@ class Probe:
         Returns
         -------
         Dataset with dimensions step and layer: raw, distinct, dead, merged, units (see
-        `metrics.FeatureSparsity`); and train_loss along loss_step.
+        `metrics.FeatureSparsity`); train_loss along loss_step; and sharpness, if measured.
         """
         layers = list(dict.fromkeys(name for r in self._records.values() for name in r))
-        data = {
+        data: dict[str, Any] = {
             measure: (
                 ("step", "layer"),
                 [
@@ -212,6 +219,9 @@ class Probe:
             )
             for measure, long_name in _MEASURES.items()
         }
+        if self._sharpness:
+            sharpness = [self._sharpness.get(step, np.nan) for step in self._records]
+            data["sharpness"] = ("step", sharpness, {"long_name": "sharpness"})
         losses = self._numbers()
         return xr.Dataset(
             {
@@ -228,7 +238,12 @@ class Probe:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was recorded, as plain numbers, for a checkpoint."""
-        return {"steps": self.steps, "losses": self._numbers(), "records": self._records}
+        return {
+            "steps": self.steps,
+            "losses": self._numbers(),
+            "records": self._records,
+            "sharpness": self._sharpness,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
@@ -236,6 +251,7 @@ class Probe:
         # JSON knows only text as keys.
         self._losses = {int(step): loss for step, loss in state["losses"].items()}
         self._records = {int(step): dict(record) for step, record in state["records"].items()}
+        self._sharpness = {int(step): value for step, value in state["sharpness"].items()}
 
     def _record(self) -> dict[str, float] | None:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -244,7 +260,7 @@ class Probe:
         record: dict[str, dict[str, float]] = {}
         for name, layer in self.features().items():
             try:
-                found = self.sparsity(layer)
+                measured = self.sparsity(layer)
             except ValueError as error:
                 if bool(torch.isfinite(layer.features).all()):
                     raise
@@ -253,7 +269,7 @@ class Probe:
                 self._warned.add(name)
                 record[name] = dict.fromkeys(_MEASURES, np.nan)
             else:
-                record[name] = {measure: float(getattr(found, measure)) for measure in _MEASURES}
+                record[name] = {measure: float(getattr(measured, measure)) for measure in _MEASURES}
         self._records[self.steps] = record
         scalars = {
             f"{measure}/{name}": value
@@ -261,6 +277,10 @@ class Probe:
             for measure, value in values.items()
             if measure != "units"
         }
+        if self.loss_function is not None:
+            hessian = Hessian(self.model, self.loss_function, take(self.batches, 128))
+            found = largest_eigenvalues(hessian, tolerance=0.01, seed=self.seed)
+            scalars["sharpness"] = self._sharpness[self.steps] = float(found.values[0])
         for logger in self.loggers:
             logger(self.steps, scalars)
         return scalars

@@ -19,7 +19,8 @@ def draw_probe(dataset: xr.Dataset) -> Figure:
     ----------
     dataset : as `Probe.dataset` returns it.
     """
-    drawing, axes = figure(1, 3, size=(11, 3.4))
+    measured = "sharpness" in dataset
+    drawing, axes = figure(1, 3 + measured, size=(11 + 3 * measured, 3.4))
     _loss(axes[0], dataset)
     shades = mpl.colormaps["viridis"](np.linspace(0.9, 0, dataset.sizes["layer"]))
     for name, shade in zip(dataset.layer.values, shades, strict=True):
@@ -30,6 +31,11 @@ def draw_probe(dataset: xr.Dataset) -> Figure:
     if dataset.sizes["layer"] <= 8:
         axes[1].legend(fontsize=7, frameon=False)
     _units(axes[2], dataset.isel(step=-1))
+    if measured:
+        axes[3].plot(dataset.step, dataset.sharpness, color="#3b6fb6")
+        axes[3].set_yscale("log")
+        axes[3].set_xlabel("steps")
+        axes[3].set_ylabel("sharpness: largest Hessian eigenvalue")
     label_panels(axes)
     return drawing
 
