@@ -42,13 +42,13 @@ def weights(dead=()):
     return {name: value.detach() for name, value in model.state_dict().items()}
 
 
-def run_folder(path, name="small_resnet", dataset="digits", **settings):
-    model = models.build(name, 7, channels=2, **settings)
+def run_folder(path, name="small_resnet", *, classes=7, channels=2, **settings):
+    model = models.build(name, classes, channels=channels, **settings)
     path.mkdir()
     save_file(model.state_dict(), path / "model.safetensors")
     configuration = {
         "settings": {"model": name, "model_settings": settings},
-        "data": {"name": dataset, "training examples": 300},
+        "data": {"name": "digits", "training examples": 300},
     }
     (path / "config.json").write_text(json.dumps({"configuration": configuration}))
     return model
@@ -238,12 +238,7 @@ def test_the_command_line(net, tmp_path, monkeypatch, capsys):
 
 def test_the_command_line_on_a_run(tmp_path, monkeypatch, capsys):
     path = tmp_path / "run"
-    path.mkdir()
-    model = models.build("small_resnet", 10, widths=(4, 8)).eval()
-    save_file(model.state_dict(), path / "model.safetensors")
-    settings = {"model": "small_resnet", "model_settings": {"widths": [4, 8]}}
-    config = {"configuration": {"settings": settings, "data": {"name": "digits"}}}
-    (path / "config.json").write_text(json.dumps(config))
+    run_folder(path, classes=10, channels=1, widths=[4, 8])
     assert command(monkeypatch, "compact", path, "--out", tmp_path / "o", "--examples", 50) == 0
     assert json.loads((tmp_path / "o" / "report.json").read_text())["batch_size"] == 50
 

@@ -150,7 +150,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
         config: dict[str, Any] = runs.read_json(path)["configuration"]
-        config["settings"]["model"], config["data"]["name"]
+        config["settings"]["model"], config["data"]["name"], config["data"]["training examples"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not the configuration of a training run: {error!r}") from error
     return config

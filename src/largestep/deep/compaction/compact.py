@@ -28,6 +28,7 @@ from largestep.deep.compaction.units import (
     rewired,
 )
 from largestep.deep.layers import random_states_restored, unwrapped
+from largestep.deep.processes import memory_format
 from largestep.metrics.redundancy import REASONS, Redundancy
 
 __all__ = ["compact"]
@@ -130,6 +131,8 @@ def compact(
 
     count = _most(agrees, len(order))
     smaller, removed, received = build(count)
+    if memory_format(smaller, device) is torch.contiguous_format:
+        smaller.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     parameters, multiply_adds = zip(*(size(m, example) for m in (graph, smaller)), strict=True)
     latency = latencies(graph, smaller, example)
     outputs = holding.outputs(smaller)
