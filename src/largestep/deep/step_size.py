@@ -11,7 +11,7 @@ from largestep import checks
 __all__ = ["LossStabilization"]
 
 _MEMORY = 20
-"""Steps over which the loss is averaged."""
+"""Steps over which the loss is averaged: a few, as each moves the step size only a little."""
 _CAP = 10.0
 """The most that one loss counts, in targets: a spike is forgotten within some 50 steps."""
 _RISE, _FALL = 10.0, 3.0
@@ -23,23 +23,23 @@ _RANGE = 1e6
 class LossStabilization:
     """Steer an SGD optimiser's step size: hold the training loss at a level, then decay.
 
-    The rule. During the fraction `hold` of training
+    The rule.
 
-    - no step is longer than ``length`` times the norm ‖θ₀‖ of all parameters at the start: a longer
-      one is shortened, direction kept, before the optimiser takes it;
-    - the first step has just that length, η₁ = length · ‖θ₀‖/‖g₁‖, with g the mini-batch gradient;
-    - after each step η ← η · exp(gain · max(1 − ℓ/target, −0.3)), with ℓ a running mean over
-      20 steps of the loss, in which no loss counts for more than 10 targets, and gain = 10/(steps
-      held). So η rises gently while the loss is below the target, by at most e¹⁰ over the phase,
-      and falls still more gently while it is above, by at most e³.
-
-    After it η is constant: the geometric mean of the second half of the phase over `divisor`.
+    - No step is longer than ``length`` times the norm ‖θ₀‖ of all parameters at the start: a longer
+      one is shortened, direction kept, before the optimiser takes it.
+    - The first step has just that length, η₁ = length · ‖θ₀‖/‖g₁‖, with g the mini-batch gradient.
+    - During the fraction `hold` of training, after each step,
+      η ← η · exp(gain · max(1 − ℓ/target, −0.3)). ℓ is a running mean over 20 steps of the loss,
+      in which no loss counts for more than 10 targets, and gain = 10/(steps held). So η rises
+      while the loss is below the target, by at most e¹⁰ over the phase, and falls more gently
+      while it is above, by at most e³.
+    - After it η is constant: the geometric mean of the second half of the phase over `divisor`.
 
     Steps of bounded length are what makes it safe. They leave a flat start, where the gradient
     is small, at once; when the gradient bursts, or η has grown far, they neither diverge nor throw
     all units out of the data (a collapse). A relative length has no units: nothing has to be known
     of the network or the loss. With momentum μ lengths and η carry a factor 1 − μ, so that
-    the limit holds for steps that add up.
+    the limit holds for steps that add up. Weight decay is added to what has been shortened.
 
     It is largestep's own, not the paper's, and the mini-batch form of `dynamics.HoldLoss`, whose
     two parts (the step as a number without units, a cap) it keeps. What was measured, and where
@@ -181,8 +181,6 @@ class LossStabilization:
 
     def _shorten(self, *_: Any) -> None:
         """Bound the coming step; on the device, without waiting for it but at the first."""
-        if self.taken >= self.held:
-            return
         gradients = [
             [p.grad for p in group["params"] if p.grad is not None]
             for group in self.optimizer.param_groups
