@@ -171,7 +171,7 @@ def test_any_planted_structure_goes_to_rounding(data):
 
 
 def by_definition(features):
-    """Return how many units are dead, how many constant, and how many directions the others have."""
+    """Return how many units are dead, how many constant, and how many directions others have."""
     dead = (features == 0).all(axis=0)
     constant = ~dead & (np.ptp(features, axis=0) < 1e-12)
     living = features[:, ~dead & ~constant].T

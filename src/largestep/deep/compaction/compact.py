@@ -130,8 +130,8 @@ def compact(
 
     count = _most(agrees, len(order))
     smaller, removed, received = build(count)
-    parameters, multiply_adds = zip(*(size(m, example) for m in (graph, smaller)), strict=True)
-    latency = latencies(graph, smaller, example)
+    parameters, multiply_adds = zip(*(size(m, example) for m in (model, smaller)), strict=True)
+    latency = latencies(model, smaller, example)
     outputs = holding.outputs(smaller)
     report = CompactionReport(
         layers=tuple(
