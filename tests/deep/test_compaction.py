@@ -611,7 +611,7 @@ def test_modules_that_are_not_plain_cannot_be_defined(compacted, tmp_path):
     model.stem_2 = Own()
     with pytest.raises(ValueError, match="stem_2 is a Own, not a plain"):
         save(model, tmp_path, compacted[1])
-    with pytest.raises(TypeError, match="must come from deep.compact"):
+    with pytest.raises(TypeError, match=r"must come from deep\.compact"):
         save(nn.Linear(2, 2), tmp_path, compacted[1])
 
 

@@ -108,7 +108,7 @@ def test_weights_that_do_not_fit_are_named(net, tmp_path):
     save_file(held, tmp_path / "w.safetensors")
     with pytest.raises(
         ValueError,
-        match="missing: 2.weight; not in the model: 3.weight; of another shape: 0.bias",
+        match=r"missing: 2\.weight; not in the model: 3\.weight; of another shape: 0\.bias",
     ):
         load_model(f"{net}:build", tmp_path / "w.safetensors")
 
