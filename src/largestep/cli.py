@@ -34,11 +34,12 @@ def list_experiments() -> None:
     from largestep import experiments
 
     table = Table(box=None, pad_edge=False)
-    for column in ("experiment", "shows", "20 seeds, 2 cores"):
+    for column in ("experiment", "shows", "seeds", "2 cores"):
         table.add_column(column, no_wrap=column == "experiment")
     for name in experiments.NAMES:
         experiment = experiments.get(name)
-        table.add_row(name, experiment.shows, f"{experiment.seconds:.0f} s")
+        duration = f"{experiment.seconds:.0f} s" if experiment.seconds < 3600 else "hours"
+        table.add_row(name, experiment.shows, str(experiment.seeds), duration)
     Console().print(table)
 
 
@@ -46,14 +47,20 @@ def list_experiments() -> None:
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[EXPERIMENT]...", help="All of them when none is named."),
+        typer.Argument(metavar="[EXPERIMENT]...", help="By default all that need no data set."),
     ] = None,
     out: Out = Path("results"),
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: 0, 1, …, N−1.")] = 20,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seeds 0, 1, …, N−1; by default 20, of deep networks 5."),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A tenth of the steps: the look, not the setting.")
     ] = False,
     threads: Threads = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data sets of resnet18 and densenet100.")
+    ] = None,
     only_figures: Annotated[
         bool, typer.Option("--only-figures", help="Redraw stored results; compute nothing.")
     ] = False,
@@ -68,17 +75,99 @@ def reproduce(
 
     `largestep reproduce diagonal --seeds 50 --out figures`
     """
-    from largestep import experiments
-    from largestep.experiments import Budget
     from largestep.reproduction import reproduce as run
 
-    budget = Budget(list(range(seeds)), quick=quick, threads=threads, progress=True)
     try:
-        page = run(names or experiments.NAMES, out, budget, only_figures=only_figures)
+        page = run(
+            names or [],
+            out,
+            seeds=seeds,
+            quick=quick,
+            threads=threads,
+            data=data,
+            progress=True,
+            only_figures=only_figures,
+        )
     except KeyboardInterrupt:
         print("Stopped. The same command takes up what is finished.", file=sys.stderr)
         raise typer.Exit(130) from None
     print(f"The page is {page}")
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Argument(help="digits, resnet18 or densenet100.")],
+    schedule: Annotated[
+        str, typer.Option(help="small, large, or hold: the step size that holds the loss.")
+    ] = "large",
+    phase: Annotated[
+        float, typer.Option(help="Fraction of training with large steps, or holding.")
+    ] = 0.5,
+    step_size: Annotated[float | None, typer.Option(help="In place of the preset's.")] = None,
+    setting: Annotated[
+        str, typer.Option(help="plain, or sota: momentum, weight decay, augmentation.")
+    ] = "plain",
+    model: Annotated[str | None, typer.Option(help="In place of the preset's.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="In place of the preset's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch it if missing.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="In place of the preset's.")] = None,
+    evaluations: Annotated[int, typer.Option(help="How many, evenly spaced.")] = 40,
+    label_noise: Annotated[float, typer.Option(help="Share of labels redrawn each step.")] = 0.0,
+    averaging: Annotated[
+        float | None, typer.Option(help="Decay of a moving average of the weights; none.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="By default named after the run.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from what is there.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for it.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Time between checkpoints.")] = 60.0,
+) -> None:
+    """Train a deep network, measuring its feature sparsity stage by stage.
+
+    Killed at any moment, the same command with `--resume` goes on.
+
+    Examples
+    --------
+    `largestep train digits --epochs 5`
+
+    `largestep train resnet18 --setting sota --phase 0.3 --data cifar --precision bf16`
+
+    `torchrun --nproc-per-node 2 --no-python largestep train densenet100 --data cifar`
+    """
+    from largestep.deep import command
+    from largestep.deep.training import Stopped
+
+    try:
+        command.run(
+            preset,
+            schedule,
+            phase=phase,
+            step_size=step_size,
+            setting=setting,
+            model=model,
+            dataset=dataset,
+            folder=data,
+            download=download,
+            epochs=epochs,
+            evaluations=evaluations,
+            label_noise=label_noise,
+            averaging=averaging,
+            precision=precision,
+            compile=compile,
+            seed=seed,
+            device=device,
+            out=out,
+            resume=resume,
+            tensorboard=tensorboard,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    except Stopped as stopped:
+        print(f"{stopped}: the same command with --resume goes on", file=sys.stderr)
+        raise typer.Exit(128 + stopped.signal) from None
 
 
 @app.command()
@@ -190,6 +279,6 @@ def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit status 1."""
     try:
         app()
-    except (OSError, TypeError, ValueError) as error:
+    except (ModuleNotFoundError, OSError, TypeError, ValueError) as error:
         print(f"largestep: {error}", file=sys.stderr)
         sys.exit(1)

@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from largestep import experiments, runs
 from largestep.experiments import Budget, Experiment
+from largestep.figures.style import write_figure
 from largestep.report import Section, write_page
 from largestep.runs import Results
 
@@ -17,7 +18,15 @@ __all__ = ["report", "reproduce", "save_sweep"]
 
 
 def reproduce(
-    names: Iterable[str], out: Path, budget: Budget, *, only_figures: bool = False
+    names: Iterable[str],
+    out: Path,
+    *,
+    seeds: int | None = None,
+    quick: bool = False,
+    threads: int | None = None,
+    data: Path | None = None,
+    progress: bool = False,
+    only_figures: bool = False,
 ) -> Path:
     """Reproduce experiments into a folder and return the path of the page.
 
@@ -26,9 +35,11 @@ def reproduce(
 
     Parameters
     ----------
-    names : of experiments.
+    names : of experiments; if there are none, all that need no data set. Those that need PyTorch
+        are then left out where it is missing, with a line that says so.
     out : folder; every experiment gets a folder of its own in it.
-    budget : seeds, threads and so on.
+    seeds : number of seeds; by default each experiment's own.
+    quick, threads, data, progress : as in `experiments.Budget`.
     only_figures : draw whatever results are stored and compute nothing.
 
     Raises
@@ -37,11 +48,21 @@ def reproduce(
         If the folder can't be written to.
     ValueError
         If an experiment is unknown, or `only_figures` finds no results.
+    ModuleNotFoundError
+        If a named experiment needs PyTorch and it is missing.
     """
-    chosen = [experiments.get(name) for name in names]
+    chosen = [experiments.get(name) for name in names] or _all_that_run()
     runs.prepare_folder(out)
     for experiment in chosen:
         folder = runs.prepare_folder(out / experiment.name)
+        budget = Budget(
+            list(range(experiment.seeds if seeds is None else seeds)),
+            quick=quick,
+            threads=threads,
+            progress=progress,
+            folder=out / "runs",
+            data=data,
+        )
         stored = (
             runs.load(folder / "results.nc")
             if only_figures
@@ -49,6 +70,18 @@ def reproduce(
         )
         _show(experiment, folder, *stored)
     return report(out)
+
+
+def _all_that_run() -> list[Experiment]:
+    chosen = [experiments.get(n) for n in experiments.NAMES if n not in experiments.NEED_DATA]
+    if find_spec("torch") is None:
+        left_out = ", ".join(e.name for e in chosen if e.needs_torch)
+        print(
+            f"Without PyTorch {left_out} is left out: pip install 'largestep[torch]'",
+            file=sys.stderr,
+        )
+        chosen = [e for e in chosen if not e.needs_torch]
+    return chosen
 
 
 def report(out: Path) -> Path:
@@ -65,10 +98,11 @@ def report(out: Path) -> Path:
     if not sections:
         raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
     names = " ".join(section.experiment.name for section in sections)
-    seeds = max(len(section.config["seeds"]) for section in sections)
+    numbers = {len(s.config["seeds"]) for s in sections if _differs(s)}
+    seeds = f" --seeds {max(numbers)}" if numbers else ""
     quick = " --quick" if any(section.config["quick"] for section in sections) else ""
     page = out / "report.html"
-    write_page(page, sections, f"largestep reproduce {names} --seeds {seeds}{quick}")
+    write_page(page, sections, f"largestep reproduce {names}{seeds}{quick}")
     return page
 
 
@@ -114,13 +148,15 @@ def save_sweep(
     config = {**runs.configuration(experiment, seeds, quick=False), "x": x, "y": y, "steps": steps}
     runs.save(out / "results.nc", {"sweep": dataset}, config)
     zero_loss = network.loss_factor * float(np.mean(problem.y_train**2))
-    _write_figure(out / "figure", draw_plane(dataset, zero_loss=zero_loss))
+    write_figure(out / "figure", draw_plane(dataset, zero_loss=zero_loss))
 
 
 def _computed(
     experiment: Experiment, folder: Path, budget: Budget
 ) -> tuple[Results, dict[str, Any]]:
-    config = runs.configuration(experiment.name, budget.seeds, budget.quick)
+    config = runs.configuration(
+        experiment.name, budget.seeds, budget.quick, deep=experiment.needs_torch
+    )
     stored = folder / "results.nc"
     if stored.exists():
         try:
@@ -139,7 +175,7 @@ def _show(experiment: Experiment, folder: Path, results: Results, config: dict[s
     claims = [claim.check(results) for claim in experiment.claims]
     figures = experiment.draw(results)
     for name, figure in figures.items():
-        _write_figure(folder / name, figure)
+        write_figure(folder / name, figure)
     if experiment.animate is not None:
         animate = experiment.animate
         runs.atomically(folder / "animation.gif", lambda path: animate(results, path))
@@ -147,14 +183,8 @@ def _show(experiment: Experiment, folder: Path, results: Results, config: dict[s
     runs.write_json(folder / "config.json", config)
 
 
-def _write_figure(stem: Path, figure: Figure) -> None:
-    for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
-        runs.atomically(
-            stem.with_suffix(suffix),
-            lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
-        )
-        # What the first drawing has laid out stays where it is.
-        figure.set_layout_engine("none")
+def _differs(section: Section) -> bool:
+    return len(section.config["seeds"]) != section.experiment.seeds
 
 
 def _section(name: str, folder: Path) -> Section | None:

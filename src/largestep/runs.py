@@ -84,18 +84,22 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def configuration(experiment: str, seeds: list[int], quick: bool) -> dict[str, Any]:
+def configuration(
+    experiment: str, seeds: list[int], quick: bool, *, deep: bool = False
+) -> dict[str, Any]:
     """Return what fixes an experiment's numbers, and a fingerprint of the code that computes them.
 
     Parameters
     ----------
     experiment : its name.
     seeds, quick : as the user asked.
+    deep : whether the code and the version of what needs PyTorch count.
     """
     package = Path(largestep.__file__).parent
+    names = ("numpy", "numba", "scipy", "xarray", *(["torch"] * deep))
     files = [
         file
-        for entry in _COMPUTING
+        for entry in (*_COMPUTING, *(["deep"] * deep))
         for file in sorted((package / entry).rglob("*.py")) or [package / entry]
     ]
     digest = hashlib.sha256()
@@ -109,7 +113,7 @@ def configuration(experiment: str, seeds: list[int], quick: bool) -> dict[str, A
         "versions": {
             "largestep": largestep.__version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "numba", "scipy", "xarray")},
+            **{name: version(name) for name in names},
         },
     }
 

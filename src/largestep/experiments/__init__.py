@@ -5,7 +5,7 @@ from importlib import import_module
 from largestep.experiments.base import Budget, Experiment
 from largestep.experiments.claims import Claim
 
-__all__ = ["NAMES", "Budget", "Claim", "Experiment", "get"]
+__all__ = ["NAMES", "NEED_DATA", "Budget", "Claim", "Experiment", "get"]
 
 NAMES = (
     "diagonal",
@@ -19,8 +19,14 @@ NAMES = (
     "sde",
     "rivals",
     "hold",
+    "digits",
+    "resnet18",
+    "densenet100",
 )
 """Every experiment, in the order of the page."""
+
+NEED_DATA = ("resnet18", "densenet100")
+"""Those that need a data set that largestep does not bring, and hours."""
 
 
 def get(name: str) -> Experiment:

@@ -24,12 +24,16 @@ class Budget:
     quick : take a tenth of the steps: the look of the figure, not the paper's setting.
     threads : trajectories run at once; None for all cores.
     progress : show it on standard error.
+    folder : where long runs are kept while they last; None keeps nothing.
+    data : folder that holds the data sets, for experiments that need any.
     """
 
     seeds: list[int]
     quick: bool = False
     threads: int | None = None
     progress: bool = False
+    folder: Path | None = None
+    data: Path | None = None
 
     def steps(self, full: int) -> int:
         """Return the number of steps to take where the full setting has `full`."""
@@ -46,11 +50,13 @@ class Experiment:
     title : what the page calls it.
     shows : one sentence on what it shows.
     setting : paragraphs on the exact setting, and where it departs from the paper's.
-    seconds : about how long 20 seeds take on two cores.
+    seconds : about how long its default number of seeds takes on two cores.
     compute : budget → datasets.
     claims : what must come out.
     draw : datasets → figures by file name; the first is "figure".
     animate : datasets, path of a GIF to write → None; for experiments that move.
+    seeds : its default number of seeds.
+    needs_torch : whether it needs the extra.
     """
 
     name: str
@@ -62,3 +68,5 @@ class Experiment:
     claims: tuple[Claim, ...]
     draw: Callable[[Results], Mapping[str, "Figure"]]
     animate: Callable[[Results, Path], None] | None = None
+    seeds: int = 20
+    needs_torch: bool = False

@@ -1,4 +1,4 @@
-"""What a probe saw: the loss, the sparsity of each layer over training, and its units at the end."""
+"""What a probe saw: the loss, the sparsity of each layer, and how its units end."""
 
 import matplotlib as mpl
 import numpy as np

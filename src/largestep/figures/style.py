@@ -1,6 +1,7 @@
 """One look for every figure."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -8,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-__all__ = ["colours", "figure", "label_panels", "legend_above"]
+from largestep import runs
+
+__all__ = ["colours", "figure", "label_panels", "legend_above", "write_figure"]
 
 _SETTINGS: Any = {
     "font.size": 9,
@@ -59,3 +62,14 @@ def legend_above(drawing: Figure, ax: Axes, title: str = "step size η:") -> Non
     drawing.legend(
         [empty, *handles], [title, *labels], loc="outside upper center", ncols=len(labels) + 1
     )
+
+
+def write_figure(stem: Path, figure: Figure) -> None:
+    """Write the figure as PNG and as SVG, each in one step."""
+    for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
+        runs.atomically(
+            stem.with_suffix(suffix),
+            lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
+        )
+        # What the first drawing has laid out stays where it is.
+        figure.set_layout_engine("none")

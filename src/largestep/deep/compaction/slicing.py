@@ -148,6 +148,8 @@ def _slice_rows(module: Any, rows: np.ndarray) -> None:
 def _set(module: nn.Module, name: str, value: torch.Tensor) -> None:
     before = getattr(module, name)
     value = value.detach().clone()
+    if before.ndim == 4 and not before.is_contiguous():
+        value = value.contiguous(memory_format=torch.channels_last)
     if isinstance(before, nn.Parameter):
         value = nn.Parameter(value, requires_grad=before.requires_grad)
     setattr(module, name, value)

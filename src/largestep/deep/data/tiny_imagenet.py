@@ -69,7 +69,7 @@ class TinyImageNet:
         return parts
 
     def _decoded(self, read: Callable[[str], bytes]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        identifiers = sorted(self._identifiers(read))
+        identifiers = self._identifiers(read)
         train = [
             (f"train/{identifier}/images/{identifier}_{number}.JPEG", label)
             for label, identifier in enumerate(identifiers)
@@ -79,11 +79,11 @@ class TinyImageNet:
         return (*self._part(read, train), *self._part(read, test))
 
     def _identifiers(self, read: Callable[[str], bytes]) -> list[str]:
-        found = read("wnids.txt").decode("ascii", "replace").split()
-        if len(set(found)) != self.classes or not all(re.fullmatch(r"n\d{8}", f) for f in found):
+        found = sorted(set(read("wnids.txt").decode("ascii", "replace").split()))
+        if len(found) != self.classes or not all(re.fullmatch(r"n\d{8}", name) for name in found):
             raise ValueError(
                 f"{self.archive.root}/wnids.txt must list {self.classes} WordNet identifiers such "
-                f"as n01443537, got {len(set(found))} entries, the first {found[:1]}"
+                f"as n01443537, got {len(found)} entries, the first {found[:1]}"
             )
         return found
 

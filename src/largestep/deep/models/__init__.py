@@ -77,6 +77,8 @@ def stages(model: nn.Module) -> tuple[str, ...]:
     - Dense networks: all channels of a stage, after the normalisation and ReLU that follow it.
     - VGG: the output of a stage, after the maximum that halves the image.
 
+    The paper shows the last two stages.
+
     Raises
     ------
     ValueError

@@ -35,8 +35,8 @@ def chain(parts: dict[str, nn.Module], *, features: int, classes: int) -> nn.Seq
     """Return the network: the parts, an average over positions and one linear layer.
 
     Weights start from the global random state. Convolutions: normal with mean 0 and variance
-    2/fan_out [1]_, fan_out the outputs that one input reaches, biases 0. Normalisations: scale 1,
-    shift 0. Linear layer: uniform in ±1/√fan_in, PyTorch's default.
+    2/fan_out, fan_out = size²·outputs [1]_, biases 0. Normalisations: scale 1, shift 0. Linear
+    layer: uniform in ±1/√fan_in, PyTorch's default.
 
     Parameters
     ----------

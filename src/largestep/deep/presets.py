@@ -1,0 +1,188 @@
+"""The settings of the deep experiments: networks, data and schedules, in one place.
+
+The schedules of large steps have three phases: large until a fraction of training, its end value
+divided by 10 after that, and by 100 from 90 % on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from largestep import checks
+from largestep.deep.training import Controller, Training
+from largestep.schedules import Schedule, as_schedule, constant, exponential, piecewise
+
+__all__ = ["PHASES", "PRESETS", "SCHEDULES", "SETTINGS", "Hold", "Preset", "large", "training"]
+
+PHASES = (0.1, 0.3, 0.5)
+"""The paper's fractions of training with large steps."""
+SCHEDULES = ("small", "large", "hold")
+"""Constant small steps, the three phases of large ones, or a controller that holds the loss."""
+SETTINGS = ("plain", "sota")
+"""Bare SGD, or the state of the art: momentum, weight decay and augmentation."""
+
+
+@dataclass(frozen=True)
+class StepSizes:
+    """The step sizes of one setting.
+
+    Attributes
+    ----------
+    small : constant.
+    large : at the start.
+    growth : factor by which the large one grows in the course of a whole training.
+    """
+
+    small: float
+    large: float
+    growth: float = 1.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An experiment's network, data and budget.
+
+    Attributes
+    ----------
+    model, model_settings, epochs, batch_size : as in `Training`.
+    datasets : those it is for, the default first.
+    step_sizes : by setting.
+    augment : whether the state of the art crops and flips its images.
+    train : so many training images, the same ones always; None for all.
+    """
+
+    model: str
+    datasets: tuple[str, ...]
+    epochs: int
+    batch_size: int
+    step_sizes: Mapping[str, StepSizes]
+    augment: bool = True
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
+    train: int | None = None
+
+
+# 0.75·1.05^(100 t) without regularisation, 0.05 with it.
+_PAPER = {
+    "plain": StepSizes(small=0.01, large=0.75, growth=1.05**100),
+    "sota": StepSizes(small=0.002, large=0.05),
+}
+
+PRESETS = {
+    # A digit that is flipped is another digit, or none.
+    "digits": Preset(
+        "small_resnet",
+        ("digits",),
+        epochs=40,
+        batch_size=32,
+        step_sizes={
+            "plain": StepSizes(small=0.1, large=2.0),
+            "sota": StepSizes(small=0.01, large=0.1),
+        },
+        augment=False,
+        train=500,
+    ),
+    "resnet18": Preset(
+        "resnet18", ("cifar10", "cifar100"), epochs=100, batch_size=256, step_sizes=_PAPER
+    ),
+    "densenet100": Preset(
+        "densenet100",
+        ("cifar10", "cifar100", "tiny-imagenet"),
+        epochs=100,
+        batch_size=256,
+        step_sizes=_PAPER,
+    ),
+}
+"""What `largestep train` knows by name."""
+
+
+def large(before: Schedule | float, phase: float) -> Schedule:
+    """Follow `before` until `phase`, then its value there over 10, and from 90 % on over 100.
+
+    >>> large(0.5, 0.3)
+    from 0%: 0.5; from 30%: 0.05; from 90%: 0.005
+    """
+    phase = checks.number("phase", phase, above=0.0, at_most=0.9)
+    end = float(as_schedule(before)(phase)[0])
+    pieces = {0.0: before, phase: end / 10, 0.9: end / 100}
+    return piecewise(pieces)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Makes a `LossStabilization`, which holds the training loss and so finds its step size.
+
+    Parameters
+    ----------
+    phase : fraction of training spent holding.
+    """
+
+    phase: float = 0.5
+
+    def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> Controller:
+        """Return the controller of an optimizer for so many steps."""
+        from largestep.deep.step_size import LossStabilization
+
+        return LossStabilization(optimizer, steps, hold=self.phase)
+
+
+def training(
+    preset: str,
+    schedule: str = "large",
+    *,
+    setting: str = "plain",
+    phase: float = 0.5,
+    step_size: float | None = None,
+    **changes: Any,
+) -> Training:
+    """Return the settings of a preset.
+
+    Parameters
+    ----------
+    preset : one of `PRESETS`.
+    schedule : one of `SCHEDULES`.
+    setting : one of `SETTINGS`.
+    phase : fraction of training with large steps, or spent holding.
+    step_size : in place of the preset's; of large steps the first.
+    **changes : of any of `Training`'s parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name is unknown (the error lists those there are), or a setting is out of its range.
+
+    Examples
+    --------
+    >>> training("resnet18", "large", setting="sota", phase=0.3).step_size
+    from 0%: 0.05; from 30%: 0.005; from 90%: 0.0005
+    """
+    for name, value, known in (
+        ("preset", preset, PRESETS),
+        ("schedule", schedule, SCHEDULES),
+        ("setting", setting, SETTINGS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    chosen = PRESETS[preset]
+    sizes = chosen.step_sizes[setting]
+    if schedule == "small":
+        given: Schedule | Hold = constant(sizes.small if step_size is None else step_size)
+    elif schedule == "large":
+        start = checks.number("step_size", sizes.large if step_size is None else step_size, above=0)
+        peak = start * sizes.growth ** checks.number("phase", phase, above=0.0, at_most=0.9)
+        given = large(start if peak == start else exponential(start, peak, until=phase), phase)
+    elif step_size is not None:
+        raise ValueError("step_size must be left out where the loss is held")
+    else:
+        given = Hold(phase)
+    settings: dict[str, Any] = {
+        "model": chosen.model,
+        "step_size": given,
+        "epochs": chosen.epochs,
+        "batch_size": chosen.batch_size,
+        "model_settings": chosen.model_settings,
+    }
+    if setting == "sota":
+        settings |= {"momentum": 0.9, "weight_decay": 5e-4, "augment": chosen.augment}
+    return Training(**{**settings, **changes})

@@ -1,0 +1,174 @@
+"""What the experiments on deep networks share: the paper's schedules, claims and panels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from largestep.experiments.base import Budget
+from largestep.experiments.claims import Claim
+from largestep.experiments.common import (
+    at_end,
+    diverges_rarely,
+    drops_at_decay,
+    falls,
+    falls_with_length,
+    reached_before_decay,
+    stabilises,
+)
+from largestep.experiments.deep_runs import run_all, survived
+from largestep.figures.deep import draw_measures
+from largestep.runs import Results
+
+if TYPE_CHECKING:
+    from largestep.deep.training import Training
+
+__all__ = ["HELD", "LARGE", "SMALL", "DeepNetworks", "error", "sparsity"]
+
+PHASES = (0.1, 0.3, 0.5)
+LENGTHS = tuple(f"{phase:.0%}" for phase in PHASES)
+SMALL, HELD = "small", "LossStabilization"
+LARGE = tuple(f"large until {length}" for length in LENGTHS)
+
+
+@dataclass(frozen=True)
+class DeepNetworks:
+    """A network of `deep.presets` on its data sets: small and large steps, and held losses.
+
+    Attributes
+    ----------
+    preset : its name.
+    datasets : names of its data sets.
+    settings : "plain", "sota" or both.
+    evaluations : how often a run is measured.
+    """
+
+    preset: str
+    datasets: tuple[str, ...]
+    settings: tuple[str, ...] = ("plain", "sota")
+    evaluations: int = 40
+
+    def schedules(self, setting: str) -> "dict[str, Training]":
+        """Return what is trained, by the name of the schedule."""
+        from largestep.deep.presets import training
+
+        train = partial(training, self.preset, setting=setting, evaluations=self.evaluations)
+        return {
+            SMALL: train("small"),
+            **{
+                label: train("large", phase=phase)
+                for label, phase in zip(LARGE, PHASES, strict=True)
+            },
+            HELD: train("hold"),
+        }
+
+    def compute(self, budget: Budget) -> Results:
+        """Return a dataset for each data set and setting."""
+        from largestep.deep import data
+        from largestep.deep.presets import PRESETS
+
+        results = {}
+        for dataset in self.datasets:
+            examples = data.load(dataset, budget.data, train=PRESETS[self.preset].train)
+            for setting in self.settings:
+                run = f"{dataset}, {setting}"
+                results[run] = run_all(
+                    f"{self.preset}, {run}", budget, self.schedules(setting), examples, survived
+                )
+        return results
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims, on each data set and in each setting."""
+        runs = [f"{d}, {s}" for d in self.datasets for s in self.settings]
+        where = {run: f" ({run})" if len(runs) > 1 else "" for run in runs}
+        return tuple(claim for run in runs for claim in _claims(run, where[run]))
+
+    def draw(self, results: Results) -> Mapping[str, Figure]:
+        """Draw the panels of every data set and setting."""
+        first, *others = results
+        return {
+            "figure": draw_measures(results[first]),
+            **{run.replace(", ", "-"): draw_measures(results[run]) for run in others},
+        }
+
+
+def sparsity(dataset: xr.Dataset) -> xr.DataArray:
+    """Return the feature sparsity of the last stage."""
+    return dataset.distinct.isel(layer=-1)
+
+
+def error(dataset: xr.Dataset) -> xr.DataArray:
+    """Return the test error."""
+    return dataset.test_error
+
+
+def _claims(run: str, where: str) -> list[Claim]:
+    sparsity_name = f"feature sparsity of the last stage{where}"
+    error_name = f"test error{where}"
+
+    def held_survives(results: Results) -> np.ndarray:
+        survived: np.ndarray = results[run].diverged_at.sel(schedule=HELD).isnull().values
+        return survived.astype(float)
+
+    def held_against_best(results: Results) -> np.ndarray:
+        ends = {label: at_end(error(results[run]), label) for label in (SMALL, *LARGE, HELD)}
+        best = min((SMALL, *LARGE), key=lambda label: float(np.nanmedian(ends[label])))
+        difference: np.ndarray = ends[HELD] - ends[best]
+        return difference
+
+    return [
+        stabilises(run, LARGE[2], until=0.5, step_size=f"the large step size{where}"),
+        drops_at_decay(run, LARGE[2], until=0.5, bound=0.5),
+        falls(
+            run,
+            sparsity,
+            sparsity_name,
+            from_schedule=SMALL,
+            to_schedule=LARGE[2],
+            sentence=f"Large steps end at less than two thirds of small steps' {sparsity_name}.",
+            bound=2 / 3,
+        ),
+        *falls_with_length(run, sparsity, sparsity_name, LARGE, LENGTHS),
+        reached_before_decay(run, sparsity, sparsity_name, LARGE[2], 0.5),
+        falls(
+            run,
+            error,
+            error_name,
+            from_schedule=SMALL,
+            to_schedule=LARGE[2],
+            sentence=f"Large steps end at a lower {error_name} than small ones.",
+        ),
+        *falls_with_length(run, error, error_name, LARGE, LENGTHS),
+        diverges_rarely(run, LARGE[2]),
+        Claim(
+            f"No run of LossStabilization diverges or collapses{where}.",
+            "1 if the seed has neither diverged nor collapsed",
+            held_survives,
+            "above",
+            0.999,
+            centre="mean",
+        ),
+        falls(
+            run,
+            sparsity,
+            sparsity_name,
+            from_schedule=SMALL,
+            to_schedule=HELD,
+            sentence=(
+                f"LossStabilization ends at less than two thirds of small steps' {sparsity_name}."
+            ),
+            bound=2 / 3,
+        ),
+        Claim(
+            f"LossStabilization ends within half a point of the best schedule's {error_name}.",
+            "test error minus that of the schedule with the lowest median, same seed",
+            held_against_best,
+            "below",
+            0.005,
+        ),
+    ]

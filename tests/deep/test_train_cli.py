@@ -1,0 +1,115 @@
+"""`largestep train` as a user would run it, and kill it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+import xarray as xr
+from typer.testing import CliRunner
+
+from largestep import runs
+from largestep.cli import app
+from largestep.deep import data, presets
+from largestep.deep.training import train
+
+# Forking a process that has imported everything saves the seconds that every start takes.
+KILLER = """
+import os, pathlib, random, signal, sys, time
+import sklearn.datasets, sklearn.model_selection, torch._dynamo
+import largestep.deep.command
+from largestep.cli import main
+
+latest = pathlib.Path(sys.argv[sys.argv.index("--out") + 1]) / "checkpoint.safetensors"
+
+def start():
+    pid = os.fork()
+    if pid == 0:
+        main()
+    return pid
+
+for number in (signal.SIGTERM, *[signal.SIGKILL] * 3):
+    before = latest.stat().st_mtime_ns if latest.exists() else 0
+    pid = start()
+    while not (latest.exists() and latest.stat().st_mtime_ns != before):
+        time.sleep(0.0005)
+    time.sleep(random.uniform(0.0, 0.05))
+    os.kill(pid, number)
+    print("ended with", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+print("ended with", os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]), flush=True)
+"""
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
+    out, whole = tmp_path / "killed", tmp_path / "whole"
+    options = "--epochs 6 --evaluations 3 --label-noise 0.1 --averaging 0.9 --device cpu"
+    options += " --resume --checkpoint-seconds 0"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER, "train", "digits", *options.split(), "--out", str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    codes = [line.split()[-1] for line in done.stdout.splitlines() if "ended with" in line]
+    assert codes == [f"{128 + signal.SIGTERM}", *[f"{-signal.SIGKILL}"] * 3, "0"], done.stderr
+    assert "holds a checkpoint: the same command with --resume goes on" in done.stderr
+    assert "test loss" in done.stdout
+    assert "stage3" in done.stdout
+    assert f"Results, weights and figure are in {out}" in done.stdout
+    assert {path.name for path in out.iterdir()} == {
+        ".lock",
+        "averaged.safetensors",
+        "config.json",
+        "figure.png",
+        "figure.svg",
+        "model.safetensors",
+        "results.nc",
+    }
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    settings = presets.training("digits", epochs=6, evaluations=3, label_noise=0.1, averaging=0.9)
+    results = train(settings, data.load("digits", train=500), out=whole, device="cpu").results
+    torch.set_num_threads(threads)
+    for name in ("model.safetensors", "averaged.safetensors"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    xr.testing.assert_identical(runs.load(out / "results.nc")[0]["training"], results)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mnist"], "preset must be one of digits, resnet18, densenet100, got 'mnist'"),
+        (["digits", "--schedule", "slow"], "schedule must be one of small, large, hold"),
+        (["digits", "--setting", "best"], "setting must be one of plain, sota"),
+        (["digits", "--phase", "1"], "phase must be above 0 and at most 0.9"),
+        (["digits", "--schedule", "hold", "--step-size", "1"], "step_size must be left out"),
+        (["digits", "--model", "lenet"], "model must be one of small_resnet"),
+        (["digits", "--dataset", "mnist"], "no data set is called 'mnist'"),
+        (["digits", "--device", "tpu"], "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+        (["digits", "--epochs", "0"], "epochs must be at least 1"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is(arguments, message, tmp_path):
+    done = CliRunner().invoke(app, ["train", *arguments, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert message in str(done.exception)
+    assert not list(tmp_path.glob("out/*.*"))
+
+
+def test_a_file_is_no_folder_to_train_in(tmp_path):
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, ["train", "digits", "--out", str(tmp_path / "file")])
+    assert "is a file: name a folder" in str(done.exception)
+
+
+def test_a_run_without_a_future_is_named(tmp_path):
+    # Batch normalisation keeps the loss finite, but after such steps no unit is alive.
+    for step_size, fate in (("16", "collapsed"), ("1e4", "diverged")):
+        arguments = f"digits --step-size {step_size} --epochs 6 --evaluations 6 --out".split()
+        done = CliRunner().invoke(app, ["train", *arguments, str(tmp_path / fate)])
+        assert done.exit_code == 0
+        assert f"The network {fate} after" in done.output
