@@ -11,6 +11,7 @@ from largestep.deep.compaction.compact import compact
 from largestep.deep.compaction.export import export_onnx, save
 from largestep.deep.loading import load_arrays, load_model, run_data
 from largestep.figures.compaction import draw_compaction
+from largestep.figures.style import write_figure
 
 __all__ = ["run"]
 
@@ -61,8 +62,7 @@ def run(
     if onnx:
         export_onnx(smaller, out / "model.onnx", example)
     runs.write_json(out / "report.json", report.to_dict())
-    figure = draw_compaction(report.to_dict())
-    runs.atomically(out / "figure.svg", figure.savefig)
+    write_figure(out / "figure", draw_compaction(report.to_dict()))
     print(report)
     print(f"\nThe model, its weights and this report are in {out}")
 
