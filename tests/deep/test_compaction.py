@@ -359,6 +359,71 @@ def test_functions_and_views_are_understood():
     assert smaller.end.in_features == 20
 
 
+def test_operations_in_place_and_one_relu_called_often():
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv1d(2, 8, 3, padding=1)
+            self.norm = nn.BatchNorm1d(8)
+            self.conv1 = nn.Conv1d(8, 8, 3, padding=1)
+            self.conv2 = nn.Conv1d(8, 8, 3, padding=1)
+            self.relu = nn.ReLU(inplace=True)
+            self.end = nn.Linear(8, 3)
+
+        def forward(self, x):
+            x = self.relu(self.norm(self.stem(x)))
+            y = self.conv2(self.relu(self.conv1(x)))
+            y += x
+            x = self.relu(y)
+            return self.end(x.mean(-1))
+
+    torch.manual_seed(0)
+    model = InPlace().double().eval()
+    for unit in (0, 3):
+        plant_dead(nn.Identity(), unit, model.norm)
+        plant_dead(model.conv2, unit)
+    plant_dead(model.conv1, 5)
+    x = torch.randn(20, 2, 9, generator=generator(), dtype=torch.float64)
+    smaller, _, _ = checked(model, x)
+    assert smaller.end.in_features <= 6
+    assert (smaller.stem.out_channels, smaller.conv1.out_channels) == (6, 7)
+
+
+def test_a_parameter_as_a_scale_of_channels():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.conv2 = nn.Conv2d(1, 6, 3), nn.Conv2d(6, 2, 3)
+            self.scale = nn.Parameter(torch.rand(1, 6, 1, 1) + 0.5)
+
+        def forward(self, x):
+            return self.conv2(torch.relu(self.conv1(x)) * self.scale)
+
+    torch.manual_seed(0)
+    model = Scaled().double().eval()
+    for unit in (1, 2):
+        plant_dead(model.conv1, unit)
+    smaller, _, _ = checked(model, images())
+    assert smaller.conv1.out_channels == smaller.conv2.in_channels == 4
+    assert "torch.empty((1, 6, 1, 1)" in definition(smaller, images())
+
+
+def test_the_features_are_looked_at_in_parts(monkeypatch):
+    model = mlp()
+    plant_copy(model[0], 7, of=4, scale=3.0)
+    monkeypatch.setattr("largestep.deep.compaction.units._ELEMENTS", 50)
+    assert counts(checked(model, vectors())[1]["1"]) == (0, 1, 0)
+
+
+def test_a_model_that_is_random_is_refused():
+    class Random(nn.Linear):
+        def forward(self, x):
+            return super().forward(functional.dropout(x))
+
+    with pytest.raises(ValueError, match="does not compute what the model does"):
+        compact(Random(5, 3).double().eval(), vectors(), held_out=vectors())
+
+
 def test_shared_weights_are_left_alone():
     class Shared(nn.Module):
         def __init__(self):

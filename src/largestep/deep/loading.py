@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from largestep import runs
 from largestep.deep import data as datasets
 from largestep.deep import models
+from largestep.deep.layers import random_states_restored
 
 __all__ = ["Part", "load_arrays", "load_data", "load_model"]
 
@@ -168,11 +169,13 @@ def _made(path: Path, function: str) -> nn.Module:
     """Run a Python file and return what its function returns."""
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    defined = runpy.run_path(str(path))
-    if not callable(defined.get(function)):
+    with random_states_restored():
+        defined = runpy.run_path(str(path))
+        make = defined.get(function)
+        model = make() if callable(make) else None
+    if not callable(make):
         own = [n for n, v in defined.items() if callable(v) and not n.startswith("_")]
         raise ValueError(f"{path} has no function {function!r}; it has {', '.join(own) or 'none'}")
-    model = defined[function]()
     if not isinstance(model, nn.Module):
         raise TypeError(f"{path}:{function} must return a torch.nn.Module, got {type(model)}")
     return model

@@ -133,8 +133,8 @@ def compact(
     smaller, removed, received = build(count)
     if memory_format(smaller, device) is torch.contiguous_format:
         smaller.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    parameters, multiply_adds = zip(*(size(m, example) for m in (graph, smaller)), strict=True)
-    latency = latencies(graph, smaller, example)
+    parameters, multiply_adds = zip(*(size(m, example) for m in (model, smaller)), strict=True)
+    latency = latencies(model, smaller, example)
     outputs = holding.outputs(smaller)
     report = CompactionReport(
         layers=tuple(

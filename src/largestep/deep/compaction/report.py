@@ -155,5 +155,5 @@ def _seconds(run: Callable[[], Any], device: torch.device) -> float:
 
 
 def _change(name: str, before: float, after: float, form: str) -> str:
-    ratio = f" ({before / after:.2f} times less)" if after else ""
+    ratio = f" (÷ {before / after:.2f})" if after else ""
     return f"{name}: {before:{form}} → {after:{form}}{ratio}"

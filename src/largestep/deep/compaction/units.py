@@ -21,6 +21,9 @@ _PASSING = (
 )
 """Modules that pass units on, so that these are named after what made them."""
 
+_ELEMENTS = 1 << 24
+"""The most activations that are looked at at once, in double precision."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -199,5 +202,6 @@ class _Watching(fx.Interpreter):
     def run_node(self, node: fx.Node) -> Any:
         value = super().run_node(node)
         if node.name in self._names:
-            self._see(node.name, value.transpose(0, 1).flatten(1).T)
+            for part in value.split(max(1, _ELEMENTS // value[0].numel())):
+                self._see(node.name, part.transpose(0, 1).flatten(1).T)
         return value
