@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
+        "compaction",
+        "deep",
         "dynamics",
         "experiments",
         "measures",
@@ -30,6 +32,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
 )
 
 if TYPE_CHECKING:
+    from largestep import compaction as compaction
+    from largestep import deep as deep
     from largestep import dynamics as dynamics
     from largestep import experiments as experiments
     from largestep import measures as measures

@@ -47,7 +47,9 @@ def list_experiments() -> None:
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[EXPERIMENT]...", help="By default all that need no data set."),
+        typer.Argument(
+            metavar="[EXPERIMENT]...", help="By default all but the last three of `list`."
+        ),
     ] = None,
     out: Out = Path("results"),
     seeds: Annotated[

@@ -35,8 +35,8 @@ def reproduce(
 
     Parameters
     ----------
-    names : of experiments; if there are none, all that need no data set. Those that need PyTorch
-        are then left out where it is missing, with a line that says so.
+    names : of experiments; if there are none, all but those of `experiments.BY_NAME`. Those that
+        need PyTorch are then left out where it is missing, with a line that says so.
     out : folder; every experiment gets a folder of its own in it.
     seeds : number of seeds; by default each experiment's own.
     quick, threads, data, progress : as in `experiments.Budget`.
@@ -73,7 +73,7 @@ def reproduce(
 
 
 def _all_that_run() -> list[Experiment]:
-    chosen = [experiments.get(n) for n in experiments.NAMES if n not in experiments.NEED_DATA]
+    chosen = [experiments.get(n) for n in experiments.NAMES if n not in experiments.BY_NAME]
     if find_spec("torch") is None:
         left_out = ", ".join(e.name for e in chosen if e.needs_torch)
         print(

@@ -1,14 +1,16 @@
-"""What a compaction left of each layer."""
+"""What compaction left: of the layers of one network, and of many networks."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from largestep.figures.style import figure
+from largestep.figures.style import figure, label_panels
 
-__all__ = ["draw_compaction"]
+__all__ = ["draw_compaction", "draw_experiment"]
 
 
 def draw_compaction(report: Mapping[str, Any]) -> Figure:
@@ -49,3 +51,55 @@ def draw_compaction(report: Mapping[str, Any]) -> Figure:
         fontsize=8,
     )
     return drawing
+
+
+def draw_experiment(dataset: xr.Dataset) -> Figure:
+    """Draw what compaction left of many networks: size, cost, test error, difference of outputs.
+
+    Every seed is a point, their median a bar; a row is a schedule.
+
+    Parameters
+    ----------
+    dataset : with dimensions schedule, seed and way, as experiment `compaction` has it.
+    """
+    drawing, axes = figure(1, 4, size=(13, 0.45 * dataset.sizes["schedule"] + 1.4))
+    exact, close = dataset.sel(way="exact"), dataset.sel(way="close")
+    _points(axes[0], {"exact": exact.parameters, "close": close.parameters})
+    axes[0].set_xlabel("share of parameters left")
+    _points(axes[1], {"multiply-adds": close.multiply_adds, "latency": close.latency})
+    axes[1].axvline(1.0, color="#969696", linewidth=0.8)
+    axes[1].set_xlabel("after over before, close")
+    errors = {
+        "original": close.error_before,
+        "compacted": close.error,
+        "pruned": close.pruned_error,
+        "pruned and tuned": close.pruned_tuned_error,
+    }
+    _points(axes[2], {label: 100 * error for label, error in errors.items()})
+    axes[2].set_xlabel("test error, %, close")
+    axes[2].set_xscale("log")
+    differences = {"held out": close.held_out_difference, "unseen": close.unseen_difference}
+    _points(axes[3], differences)
+    axes[3].set_xlabel("largest difference of outputs, relative, close")
+    for ax in axes[1:]:
+        ax.set_yticklabels([])
+    label_panels(axes)
+    return drawing
+
+
+def _points(ax: Axes, quantities: Mapping[str, xr.DataArray]) -> None:
+    shades = ("#3b6fb6", "#b2182b", "#969696", "#f4a582")
+    schedules = next(iter(quantities.values())).schedule.values
+    for number, (label, quantity) in enumerate(quantities.items()):
+        offset = 0.6 * ((number + 0.5) / len(quantities) - 0.5)
+        rows = np.arange(len(schedules)) + offset
+        values = quantity.transpose("schedule", "seed").values
+        everywhere = np.repeat(rows[:, None], values.shape[1], axis=1)
+        ax.scatter(
+            values, everywhere, s=10, color=shades[number], alpha=0.6, linewidths=0, label=label
+        )
+        medians = quantity.median("seed", skipna=True).values
+        ax.scatter(medians, rows, s=70, marker="|", color=shades[number])
+    ax.set_yticks(np.arange(len(schedules)), schedules)
+    ax.invert_yaxis()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7, frameon=False)
