@@ -61,7 +61,7 @@ def compacted(trained: "Trained", settings: "Training", data: "Dataset") -> xr.D
     -------
     Dataset with dimension way. Of a network that diverged or collapsed all is NaN.
     """
-    from largestep.deep import compact
+    from largestep.deep.compaction import compact
 
     model = trained.model
     x, y = data.normalise(data.x_train), data.y_train
@@ -72,12 +72,18 @@ def compacted(trained: "Trained", settings: "Training", data: "Dataset") -> xr.D
     lost = np.isfinite(float(trained.results.diverged_at)) or np.isfinite(
         float(trained.results.collapsed_at)
     )
-    rows = []
+    rows: list[dict[str, float]] = []
     for way in WAYS.values():
         if lost:
             rows.append({})
             continue
-        smaller, report = compact(model, [(x, y)], held_out=[held_out], **way)
+        smaller, report = compact(
+            model,
+            [(x, y)],
+            held_out=[held_out],
+            tolerance=way["tolerance"],
+            correlation_threshold=way["correlation_threshold"],
+        )
         pruned = _pruned(model, report.parameters_after, x[:1])
         difference = (smaller(unseen[0]) - model(unseen[0])).abs().max().item()
         rows.append(
@@ -166,10 +172,10 @@ def _tuned(model: "nn.Module", x: "Tensor", y: "Tensor", settings: "Training") -
     optimizer = torch.optim.SGD(copy.parameters(), lr=TUNING_STEP_SIZE)
     for epoch in range(TUNING_EPOCHS):
         order = permutation(len(x), settings.seed, settings.epochs + epoch)
-        for batch in order.split(settings.batch_size):
+        for batch in torch.split(order, settings.batch_size):
             loss = torch.nn.functional.cross_entropy(copy(x[batch]), y[batch])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     return copy.eval()
 
@@ -233,7 +239,7 @@ def _exact_changes_nothing(results: Results) -> np.ndarray:
 def _holds_unseen(results: Results) -> np.ndarray:
     unseen = results["digits"].unseen_difference.sel(way=CLOSE)
     allowed = WAYS[CLOSE]["tolerance"] + 1e-4
-    held: np.ndarray = xr.where(unseen.isnull(), np.nan, unseen <= allowed).values
+    held: np.ndarray = (unseen <= allowed).where(unseen.notnull()).values
     return held.ravel()
 
 

@@ -147,12 +147,24 @@ def _slice_rows(module: Any, rows: np.ndarray) -> None:
 
 def _set(module: nn.Module, name: str, value: torch.Tensor) -> None:
     before = getattr(module, name)
-    value = value.detach().clone()
-    if before.ndim == 4 and not before.is_contiguous():
-        value = value.contiguous(memory_format=torch.channels_last)
+    value = _in_format_of(before, value.detach())
     if isinstance(before, nn.Parameter):
         value = nn.Parameter(value, requires_grad=before.requires_grad)
     setattr(module, name, value)
+
+
+def _in_format_of(before: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Return a copy of the value in the memory format of what it replaces.
+
+    Told by its strides: of one channel or one position a weight is contiguous in both formats, but
+    the convolution computes in the one that the strides are of.
+    """
+    memory_format = torch.contiguous_format
+    if before.ndim == 4:
+        last = torch.empty(before.shape, device="meta", memory_format=torch.channels_last)
+        if before.stride() == last.stride():
+            memory_format = torch.channels_last
+    return torch.empty_like(value, memory_format=memory_format).copy_(value)
 
 
 def _blocks(columns: np.ndarray, size: int) -> np.ndarray:
