@@ -114,11 +114,11 @@ def test_the_best_setting_survives_before_it_is_good():
         {
             "test_loss": (
                 ("setting", "seed"),
-                [[0.1, np.nan, 0.1], [3.0, 3.0, 3.0], [2.0, 2.0, 2.0], [9.0, 9.0, 9.0]],
+                [[np.nan, 0.1, 0.1], [3.0, 3.0, 3.0], [2.0, 7.0, 2.0], [9.0, 9.0, 9.0]],
             ),
             "diverged_at": (
                 ("setting", "seed"),
-                [[np.nan, 5.0, np.nan], [np.nan] * 3, [np.nan] * 3, [np.nan] * 3],
+                [[5.0, np.nan, np.nan], [np.nan] * 3, [np.nan] * 3, [np.nan] * 3],
             ),
         },
         coords={"setting": ["a", "b", "c", "d"], "rival": ("setting", ["x", "x", "x", "y"])},
@@ -126,3 +126,5 @@ def test_the_best_setting_survives_before_it_is_good():
     chosen = rivals.best(ends)
     assert chosen.rival.values.tolist() == ["x", "y"]
     assert chosen.setting.values.tolist() == ["c", "d"]
+    # The seeds that chose, 0 and 2, are not shown.
+    np.testing.assert_array_equal(chosen.test_loss, [[7.0], [9.0]])

@@ -59,9 +59,9 @@ def settings() -> dict[str, Setting]:
                 small=(0.1, 0.2),
                 large=(0.26, 0.282, 0.3),
                 full=(1.0, 2.0, 2.5, 3.0),
-                noise=(0.1, 0.3, 1.0),
+                noise=(0.1, 0.3, 1.0, 3.0),
                 rho=(0.01, 0.03, 0.1),
-                penalty=(1e-5, 1e-4, 1e-3),
+                penalty=(1e-4, 1e-3, 1e-2, 1e-1),
             ),
         ),
         "teacher-student": Setting(
@@ -74,9 +74,9 @@ def settings() -> dict[str, Setting]:
                 small=(0.05, 0.13),
                 large=(0.3, 0.455, 0.5),
                 full=(0.3, 0.6, 1.0, 1.5),
-                noise=(0.03, 0.1, 0.3),
+                noise=(0.03, 0.1, 0.3, 1.0),
                 rho=(0.01, 0.03, 0.1),
-                penalty=(1e-4, 1e-3, 1e-2),
+                penalty=(1e-3, 1e-2, 1e-1),
             ),
         ),
     }
@@ -156,7 +156,10 @@ def compute(budget: Budget) -> Results:
 
 
 def best(ends: xr.Dataset) -> xr.Dataset:
-    """Return each rival's setting of lowest median test loss, of those most seeds survive.
+    """Return each rival's setting of lowest median test loss, of those the most seeds survive.
+
+    Every other seed chooses, and the others are returned: what is chosen by its luck on some seeds
+    must show on others.
 
     Returns
     -------
@@ -166,10 +169,12 @@ def best(ends: xr.Dataset) -> xr.Dataset:
     rivals = list(dict.fromkeys(ends.rival.values))
     for rival in rivals:
         mine = ends.isel(setting=np.flatnonzero(ends.rival.values == rival))
-        survived = mine.diverged_at.isnull().mean("seed").values
-        loss = mine.test_loss.median("seed").values
+        choosing = mine.isel(seed=slice(0, None, 2))
+        survived = choosing.diverged_at.isnull().mean("seed").values
+        loss = choosing.test_loss.median("seed").values
         order = np.lexsort([np.where(np.isfinite(loss), loss, np.inf), -survived])
-        chosen.append(mine.isel(setting=int(order[0])))
+        shown = slice(1, None, 2) if ends.sizes["seed"] > 1 else slice(None)
+        chosen.append(mine.isel(setting=int(order[0]), seed=shown))
     return xr.concat(chosen, xr.DataArray(rivals, dims="rival", name="rival"), coords="all")
 
 
@@ -184,7 +189,16 @@ def _ratio(name: str, quantity: str, rival: str, against: str, results: Results)
     return ratio
 
 
-_RIVALS = ("label noise, SGD", "1-SAM, SGD", "GD", "label noise, GD", "1-SAM, GD", "n-SAM, GD")
+_RIVALS = (
+    "SGD with momentum 0.9",
+    "label noise, SGD",
+    "1-SAM, SGD",
+    "GD",
+    "label noise, GD",
+    "1-SAM, GD",
+    "n-SAM, GD",
+    "Jacobian penalty, GD",
+)
 
 CLAIMS: tuple[Claim, ...] = (
     *(
@@ -224,15 +238,18 @@ CLAIMS: tuple[Claim, ...] = (
 EXPERIMENT = Experiment(
     name="rivals",
     title="Rivals",
-    shows="Label noise on single examples gets as sparse as large steps; the others do less.",
+    shows="Label noise on SGD gets nearly as sparse as large steps; full-batch rivals do less.",
     setting="""
 Every rival has the same budget of per-example gradients (240 000 on diagonal, 60 000 on
 teacher-student): a step of GD costs n, of SAM twice and of the Jacobian penalty three times its
 batch. Each is shown at its best setting on a grid, the one of lowest median test loss among those
-that most seeds survive. Grids, diagonal: step sizes 0.1, 0.2 (small), 0.26, 0.282, 0.3 (large), 1,
-2, 2.5, 3 (full batch); label noise σ 0.1, 0.3, 1; SAM's ρ 0.01, 0.03, 0.1; penalty 1e-5, 1e-4,
-1e-3. Teacher-student: 0.05, 0.13; 0.3, 0.455, 0.5; 0.3, 0.6, 1, 1.5; σ 0.03, 0.1, 0.3; ρ as before;
-penalty 1e-4, 1e-3, 1e-2. Momentum 0.9 takes a tenth of the step sizes; label noise, SAM and the
+that the most seeds survive: even seeds choose, odd ones are shown. On diagonal, GD without label
+noise is deterministic from the paper's start: its seeds are one trajectory.
+
+Grids, diagonal: step sizes 0.1, 0.2 (small), 0.26, 0.282, 0.3 (large), 1, 2, 2.5, 3 (full batch);
+label noise σ 0.1, 0.3, 1, 3; SAM's ρ 0.01, 0.03, 0.1; penalty 1e-4, 1e-3, 1e-2, 1e-1.
+Teacher-student: 0.05, 0.13; 0.3, 0.455, 0.5; 0.3, 0.6, 1, 1.5; σ 0.03, 0.1, 0.3, 1; ρ as before;
+penalty 1e-3, 1e-2, 1e-1. Momentum 0.9 takes a tenth of the step sizes; label noise, SAM and the
 penalty take the small ones, or the two smallest of the full batch. All but small-step SGD divide
 the step size by 4, and switch label noise off, after half of the steps. SGD with large steps,
 momentum, label noise or SAM is capped (4; 3 for the ReLU network).

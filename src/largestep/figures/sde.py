@@ -35,6 +35,8 @@ def draw_curves(
         names = quantities(ways[0])
         for panel, quantity in zip(panels, names, strict=False):
             curves.bands(panel, together[quantity], log="loss" in quantity)
+            panel.lines[-1].set_linestyle("--")
+            panel.set_ylabel(quantity.replace("_", " "))
         panels[0].set_ylabel(f"{name}\n{panels[0].get_ylabel()}")
         for panel in panels[len(names) :]:
             panel.set_axis_off()
