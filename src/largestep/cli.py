@@ -48,7 +48,7 @@ def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[EXPERIMENT]...", help="By default all but the last three of `list`."
+            metavar="[EXPERIMENT]...", help="By default all but the last four of `list`."
         ),
     ] = None,
     out: Out = Path("results"),

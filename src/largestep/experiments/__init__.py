@@ -20,13 +20,14 @@ NAMES = (
     "rivals",
     "hold",
     "digits",
+    "digits-hold",
     "compaction",
     "resnet18",
     "densenet100",
 )
 """Every experiment, in the order of the page."""
 
-BY_NAME = ("compaction", "resnet18", "densenet100")
+BY_NAME = ("digits-hold", "compaction", "resnet18", "densenet100")
 """Those that run only when they are named: they take long, or need a data set."""
 
 
