@@ -184,3 +184,13 @@ def test_settings_out_of_range_are_refused(make):
 def test_text_is_not_a_step_size():
     with pytest.raises(TypeError, match=r"step_size must be a number, got '0\.1'"):
         constant("0.1")
+
+
+def test_extreme_ramps_do_not_overflow():
+    values = exponential(1e-300, 1e300)(np.linspace(0, 1, 5))
+    np.testing.assert_allclose(values, [1e-300, 1e-150, 1.0, 1e150, 1e300], rtol=1e-9)
+
+
+def test_pieces_may_be_many():
+    pieces = {i / 100: float(i + 1) for i in range(100)}
+    np.testing.assert_array_equal(piecewise(pieces)(np.arange(100) / 100), np.arange(1.0, 101.0))

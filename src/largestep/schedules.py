@@ -137,7 +137,8 @@ class _Ramp(Schedule):
     def _at(self, t: np.ndarray) -> np.ndarray:
         progress = np.minimum(t / self.until, 1.0)
         if self.kind == "exponential":
-            return self.start * (self.end / self.start) ** progress
+            # Not the power of end/start, which could overflow.
+            return self.start ** (1.0 - progress) * self.end**progress
         return self.start + (self.end - self.start) * progress**self.exponent
 
     def __repr__(self) -> str:
