@@ -52,6 +52,8 @@ def reproduce(
         If a named experiment needs PyTorch and it is missing.
     """
     chosen = [experiments.get(name) for name in names] or _all_that_run()
+    if not only_figures and any(experiment.needs_torch for experiment in chosen):
+        import largestep.deep  # noqa: F401  (says what to install)
     runs.prepare_folder(out)
     for experiment in chosen:
         folder = runs.prepare_folder(out / experiment.name)
