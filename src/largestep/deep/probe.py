@@ -183,8 +183,13 @@ class Probe:
 
     def record_loss(self, loss: float | Tensor) -> None:
         """Record the training loss at the present step, where `step` is not given it."""
-        # Reading a number off an accelerator would make the loop wait for it.
-        self._losses[self.steps] = loss.detach() if isinstance(loss, Tensor) else float(loss)
+        if isinstance(loss, Tensor) and loss.numel() != 1:
+            raise ValueError(f"loss must be a single number, got shape {tuple(loss.shape)}")
+        # Reading a number off an accelerator would make the loop wait for it; and what is not
+        # read yet may be overwritten.
+        self._losses[self.steps] = (
+            loss.detach().clone().reshape(()) if isinstance(loss, Tensor) else float(loss)
+        )
 
     def plateau(self) -> Plateau | None:
         """Return the plateau of the training loss up to now, or None: see `metrics.plateau`.
@@ -211,10 +216,13 @@ class Probe:
         data: dict[str, Any] = {
             measure: (
                 ("step", "layer"),
-                [
-                    [record.get(name, {}).get(measure, np.nan) for name in layers]
-                    for record in self._records.values()
-                ],
+                np.array(
+                    [
+                        [record.get(name, {}).get(measure, np.nan) for name in layers]
+                        for record in self._records.values()
+                    ],
+                    dtype=np.float64,
+                ).reshape(len(self._records), len(layers)),
                 {"long_name": long_name},
             )
             for measure, long_name in _MEASURES.items()
@@ -241,8 +249,8 @@ class Probe:
         return {
             "steps": self.steps,
             "losses": self._numbers(),
-            "records": self._records,
-            "sharpness": self._sharpness,
+            "records": dict(self._records),
+            "sharpness": dict(self._sharpness),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -257,6 +265,7 @@ class Probe:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         if distributed and torch.distributed.get_rank() != 0:
             return None
+        self._numbers()
         record: dict[str, dict[str, float]] = {}
         for name, layer in self.features().items():
             try:
@@ -289,6 +298,6 @@ class Probe:
         """Return the losses by step, read from the device all at once."""
         waiting = {step: loss for step, loss in self._losses.items() if isinstance(loss, Tensor)}
         if waiting:
-            numbers = torch.stack([loss.double() for loss in waiting.values()]).tolist()
+            numbers = torch.stack(list(waiting.values())).tolist()
             self._losses.update(zip(waiting, numbers, strict=True))
         return {step: float(loss) for step, loss in self._losses.items()}
