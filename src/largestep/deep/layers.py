@@ -79,7 +79,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     Raises
     ------
     TypeError
-        If it is not a module, or its parameters are sharded over processes.
+        If it is not a module, is TorchScript, or its parameters are sharded over processes.
     ValueError
         If its parameters or buffers have no values yet.
     """
@@ -96,6 +96,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if inner is None:
             break
         model = cast(nn.Module, inner)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError("model must be in Python, got TorchScript, whose layers cannot be watched")
     for name, held in chain(model.named_parameters(), model.named_buffers()):
         if is_lazy(held):
             raise ValueError(
@@ -178,6 +180,8 @@ def gather(
 
     Raises
     ------
+    TypeError
+        If the model is no module, or holds TorchScript.
     ValueError
         If a name or pattern matches nothing (the error lists near matches), an output is no
         tensor, or its shape differs between batches.
