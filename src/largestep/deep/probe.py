@@ -15,7 +15,7 @@ from largestep.deep.layers import Batch, Layer, Layers, Units, gather, take, unw
 from largestep.deep.sharpness import Hessian, largest_eigenvalues
 from largestep.metrics import FeatureSparsity, Plateau, feature_sparsity
 
-__all__ = ["Logger", "Probe"]
+__all__ = ["Logger", "Probe", "sparsity"]
 
 Logger = Callable[[int, Mapping[str, float]], Any]
 """Takes a step and the scalars measured there, by name."""
@@ -27,6 +27,16 @@ _MEASURES = {
     "merged": "merged units",
     "units": "units measured",
 }
+
+
+def sparsity(
+    layer: Layer, correlation_threshold: float = 0.95, smooth_threshold: float = 0.0
+) -> FeatureSparsity:
+    """Return the sparsity of a layer's features; the settings are explained at `Probe`."""
+    above = 0.0
+    if smooth_threshold > 0 and not layer.rectified:
+        above = smooth_threshold * float(layer.features.double().square().mean().sqrt())
+    return feature_sparsity(layer.features, correlation_threshold, active_above=above)
 
 
 class Probe:
@@ -153,14 +163,7 @@ class Probe:
         ValueError
             If an activation is not finite, or for the reasons of `features`.
         """
-        return {name: self.sparsity(layer) for name, layer in self.features().items()}
-
-    def sparsity(self, layer: Layer) -> FeatureSparsity:
-        """Return the sparsity of features, by the probe's settings."""
-        above = 0.0
-        if self.smooth_threshold > 0 and not layer.rectified:
-            above = self.smooth_threshold * float(layer.features.double().square().mean().sqrt())
-        return feature_sparsity(layer.features, self.correlation_threshold, active_above=above)
+        return {name: self._sparsity(layer) for name, layer in self.features().items()}
 
     def step(self, loss: float | Tensor | None = None) -> dict[str, float] | None:
         """Count a step of training, and measure if it is time.
@@ -269,7 +272,7 @@ class Probe:
         record: dict[str, dict[str, float]] = {}
         for name, layer in self.features().items():
             try:
-                measured = self.sparsity(layer)
+                measured = self._sparsity(layer)
             except ValueError as error:
                 if bool(torch.isfinite(layer.features).all()):
                     raise
@@ -293,6 +296,9 @@ class Probe:
         for logger in self.loggers:
             logger(self.steps, scalars)
         return scalars
+
+    def _sparsity(self, layer: Layer) -> FeatureSparsity:
+        return sparsity(layer, self.correlation_threshold, self.smooth_threshold)
 
     def _numbers(self) -> dict[int, float]:
         """Return the losses by step, read from the device all at once."""
