@@ -26,7 +26,7 @@ def draw_probe(dataset: xr.Dataset) -> Figure:
     drawing, axes = figure(1, 3 + measured, size=(11 + 3 * measured, max(3.4, 1 + 0.15 * layers)))
     _loss(axes[0], dataset)
     _units(axes[2], dataset.isel(step=-1))
-    axes[2].tick_params(axis="y", length=0, pad=9)
+    axes[2].tick_params(axis="y", length=0, pad=12)
     for index, shade in enumerate(DEPTH(np.linspace(0, 1, layers))):
         axes[1].plot(dataset.step, dataset.distinct.isel(layer=index), color=shade)
         axes[2].plot(-0.04, index, "s", color=shade, markersize=4, clip_on=False)
@@ -98,8 +98,13 @@ def _bars(ax: Axes, layers: xr.Dataset) -> None:
 def _logarithmic(ax: Axes) -> None:
     """Use a logarithmic scale that is labelled by plain numbers, also within a decade."""
     ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(LogFormatter())
-    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+    ax.yaxis.set_major_formatter(_Plain())
+    ax.yaxis.set_minor_formatter(_Plain(minor_thresholds=(1, 0.4)))
+
+
+class _Plain(LogFormatter):
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _loss(ax: Axes, dataset: xr.Dataset) -> None:
