@@ -64,7 +64,7 @@ def _wait(device: torch.device) -> None:
 def _with_peak_bytes(make: Callable[[], Probe], device: torch.device) -> tuple[Probe, float]:
     """Return what is made and the most memory that it took meanwhile; on a CPU, Linux tells."""
     if device.type == "cuda":
-        held = torch.cuda.memory_allocated()
+        held: float = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         return make(), torch.cuda.max_memory_allocated() - held
     if not Path("/proc/self/clear_refs").exists():

@@ -105,10 +105,10 @@ def run(
     for title, _ in _COLUMNS.values():
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        cells = [
+        cells = [str(row["layer"])] + [
             f"{row[key]:{form}}" if key in row else "NaN" for key, (_, form) in _COLUMNS.items()
         ]
-        table.add_row(row["layer"], *cells)
+        table.add_row(*cells)
     # A line for a layer, however narrow the terminal: it can be searched and cut.
     Console(width=1000).print(table)
     print(f"The figure and the numbers are in {out}")
