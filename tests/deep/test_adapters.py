@@ -114,9 +114,9 @@ def test_hugging_face_trainer(data, tmp_path):
     arguments = TrainingArguments(
         output_dir=str(tmp_path),
         max_steps=8,
+        save_steps=6,
         per_device_train_batch_size=10,
         logging_steps=2,
-        save_strategy="no",
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,
@@ -127,3 +127,8 @@ def test_hugging_face_trainer(data, tmp_path):
     assert probe.dataset().sizes["loss_step"] == 4
     logged = [entry for entry in trainer.state.log_history if "distinct/network.1" in entry]
     assert [entry["step"] for entry in logged] == [4, 8]
+
+    again = Probe(model, [torch.utils.data.default_collate(records)], every=4)
+    trainer = Trainer(model, arguments, train_dataset=records, callbacks=[ProbeCallback(again)])
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
+    assert again.dataset().step.values.tolist() == [0, 8]

@@ -244,7 +244,7 @@ def test_units_that_depend_on_the_inputs_can_be_counted_by_channel():
         (["relu", "nothing"], ValueError, "'nothing' matches nothing"),
         ([], ValueError, "at least one layer"),
         ([3], TypeError, "names, patterns or functions, got 3"),
-        (lambda model, batch: 3, ValueError, "must give a tensor, got int"),
+        (lambda model, batch: 3, ValueError, "must give a floating-point tensor, got int"),
         (lambda model, batch: batch.mean(), ValueError, "one row for each of the 8 inputs"),
     ],
 )
@@ -285,3 +285,118 @@ def test_outputs_are_those_of_evaluation(net, images):
     found = torch.cat(list(layers.outputs(net, [images[:3], images[3:]])))
     torch.testing.assert_close(found, expected)
     assert net.training
+
+
+class Unfit(nn.Module):
+    """Its rectifier works on a parameter, on the inputs, and on them with the positions first."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x):
+        x = functional.softplus(self.scale) * functional.relu(x)
+        return functional.gelu(x.flatten(1).T[:, :, None])
+
+
+def test_auto_passes_over_what_has_no_row_for_each_input(images):
+    assert list(layers.gather(Unfit(), [images])) == ["relu"]
+    with pytest.raises(ValueError, match=r"'gelu' must have one row .* \(64, 8, 1\).*channel"):
+        layers.gather(Unfit(), [images], "gelu")
+    by_channel = layers.gather(Unfit(), [images], "gelu", units="channel")
+    assert by_channel["gelu"].features.shape == (8 * 64, 1)
+    with pytest.raises(ValueError, match=r"found no activation with a row .*'0' must give a fl"):
+        layers.gather(nn.Sequential(nn.ReLU(), nn.Flatten()), [images.int()])
+
+
+def test_a_model_that_changes_its_inputs_and_itself_stays_as_it_was(images):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+            self.register_buffer("mean", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            self.mean = 0.9 * self.mean + x.mean()
+            self.last = x.sub_(self.mean)
+            return functional.relu(x)
+
+    model, before = Counting(), images.clone()
+    mean = model.mean
+    first, second = (layers.gather(model, [images])["relu"].features for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(images, before)
+    assert model.mean is mean
+    assert model.calls == 0
+    assert not hasattr(model, "last")
+
+
+def test_exceptions_that_the_model_catches_and_functions_outside_it(images):
+    class Trying(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 1, 1)
+            self.second = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU())
+
+        def forward(self, x):
+            try:
+                return self.first(x)
+            except RuntimeError:
+                return self.second(x)
+
+    def forward(model, batch):
+        return model(functional.relu(batch))
+
+    assert list(layers.gather(Trying(), [images], forward=forward)) == ["relu", "second.1"]
+
+
+def test_autocast_is_off_and_keeps_no_weights(images):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layers.gather(model, [images])["2"].features.dtype == torch.float32
+        model(images).float().sum().backward()
+    assert model[1].weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (nn.Sequential(nn.LazyLinear(3)), ValueError, r"'0\.weight' has no shape yet: run it once"),
+        (nn.Linear(2, 2, device="meta"), ValueError, "'weight' is on the meta device"),
+    ],
+)
+def test_models_that_cannot_be_run_are_refused(images, model, error, message):
+    with pytest.raises(error, match=message):
+        layers.gather(model, [images])
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_loaders_generator_and_workers_are_left_alone(images, persistent):
+    loader = torch.utils.data.DataLoader(
+        images,
+        batch_size=2,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(0),
+        num_workers=int(persistent),
+        persistent_workers=persistent,
+    )
+    state = loader.generator.get_state()
+    taken = layers.take(loader, 4)
+    assert torch.equal(loader.generator.get_state(), state)
+    # In the middle of a loop too.
+    seen = [(batch, layers.take(loader, 1))[0] for batch in loader]
+    assert len(seen) == 4
+    assert torch.equal(torch.cat(taken), torch.cat(seen[:2]))
+
+
+def test_what_is_taken_is_a_copy_and_no_more_is_read(images):
+    def stream():
+        yield {"x": images, "mask": torch.ones(5)}
+        raise AssertionError("read too much")
+
+    (batch,) = layers.take(stream(), 3)
+    assert torch.equal(batch["x"], images[:3])
+    assert batch["mask"].shape == (5,)
+    images.zero_()
+    assert batch["x"].any()

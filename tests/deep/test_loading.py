@@ -187,6 +187,7 @@ def test_arrays_in_every_format(tmp_path):
     [
         ({"x": np.ones((2, 3))}, ValueError, "an array called inputs, got x"),
         ({"inputs": np.ones((2, 3), np.uint8)}, TypeError, "floating-point numbers, normalised"),
+        ({"inputs": np.ones((2, 3), bool)}, TypeError, "tokens as int32 or int64, got torch.bool"),
         ({"inputs": np.ones(3)}, ValueError, r"shape \(n, channels, …\), got \(3,\)"),
         ({"inputs": np.ones((2, 3)), "labels": np.ones(3)}, ValueError, "2 inputs and 3 labels"),
     ],
@@ -213,6 +214,14 @@ def command(monkeypatch, *arguments):
     except SystemExit as stop:
         return stop.code
     return 0
+
+
+def test_tokens_are_taken_as_they_are(tmp_path):
+    for dtype in (np.int32, np.int64):
+        np.save(tmp_path / "x.npy", np.arange(6, dtype=dtype).reshape(2, 3))
+        inputs, _ = load_arrays(tmp_path / "x.npy")
+        assert inputs.tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert inputs.numpy().dtype == dtype
 
 
 def test_the_command_line(net, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,5 @@
 import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -91,6 +92,44 @@ def test_state_round_trip_goes_on_where_it_was(inputs):
     xr.testing.assert_identical(half.dataset(), whole.dataset())
     assert half.step(0.1) is None
     assert half.step(0.1) is not None
+
+
+def test_a_loss_is_a_number_of_its_own(inputs):
+    probe = Probe(network(), inputs)
+    same = torch.zeros(1)
+    for _ in range(3):
+        probe.step(same.add_(1))
+    assert probe.dataset().train_loss.values.tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match=r"single number, got shape \(2,\)"):
+        probe.step(torch.zeros(2))
+
+
+def test_a_state_stays_as_it_was_when_the_probe_goes_on(inputs):
+    probe = Probe(network(), inputs, every=1)
+    state = pickle.loads(pickle.dumps(probe)).state_dict()
+    kept = probe.state_dict()
+    probe.step()
+    assert kept == state
+
+
+def _process(rank, folder):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    model = nn.parallel.DistributedDataParallel(network())
+    inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(rank))
+    probe = Probe(model, inputs, every=2)
+    train(model, inputs, probe, steps=4)
+    probe.save(folder / f"{rank}.nc")
+    torch.distributed.destroy_process_group()
+
+
+def test_of_several_processes_the_first_measures(tmp_path):
+    torch.multiprocessing.spawn(_process, (tmp_path,), nprocs=2)
+    for rank, steps in enumerate(([0, 2, 4], [])):
+        with xr.open_dataset(tmp_path / f"{rank}.nc", engine="h5netcdf") as stored:
+            assert stored.step.values.tolist() == steps
+            assert stored.sizes["loss_step"] == 4
 
 
 def test_activations_that_are_not_finite_are_reported_and_training_goes_on(inputs):

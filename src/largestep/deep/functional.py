@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from largestep.deep.layers import random_states_restored, unwrapped
+from largestep.deep.layers import attributes_restored, random_states_restored, unwrapped
 
 __all__ = ["ModelFunction"]
 
@@ -90,7 +90,6 @@ class ModelFunction:
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Take derivatives at full precision, and leave everything as it was."""
-        before = {module: module.training for module in self._training}
         with ExitStack() as stack:
             stack.enter_context(random_states_restored(self.device))
             stack.enter_context(torch.inference_mode(False))
@@ -100,14 +99,10 @@ class ModelFunction:
             # The fused kernels of attention have no second derivatives.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             stack.enter_context(_ieee_float32())
-            stack.callback(_set_modes, before)
-            _set_modes(self._training)
+            stack.enter_context(attributes_restored(self._model))
+            for module, training in self._training.items():
+                module.training = training
             yield
-
-
-def _set_modes(training: dict[nn.Module, bool]) -> None:
-    for module, mode in training.items():
-        module.training = mode
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A model's features: which layers give them, and how they are gathered without a trace."""
 
+import copy
 import random
 import zlib
 from collections import Counter
@@ -15,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
+from torch.utils.data import DataLoader
 
 __all__ = ["Batch", "Layer", "Layers", "Units", "gather", "outputs", "take", "unwrapped"]
 
@@ -37,7 +40,7 @@ _RECTIFIERS = {
     torch.clamp_min,
     torch.Tensor.clamp_min,
 }
-_CLAMPS = {torch.clamp, torch.Tensor.clamp}
+_CLAMPS = {torch.clamp, torch.Tensor.clamp, torch.clip, torch.Tensor.clip}
 _SMOOTH = {
     functional.celu,
     functional.elu,
@@ -76,7 +79,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
     Raises
     ------
     TypeError
-        If it is not a module, or its parameters are sharded over processes.
+        If it is not a module, is TorchScript, or its parameters are sharded over processes.
+    ValueError
+        If its parameters or buffers have no values yet.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
@@ -89,12 +94,26 @@ def unwrapped(model: nn.Module) -> nn.Module:
         ):
             inner = model.module
         if inner is None:
-            return model
+            break
         model = cast(nn.Module, inner)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError("model must be in Python, got TorchScript, whose layers cannot be watched")
+    for name, held in chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(held):
+            raise ValueError(
+                f"model must be initialised, but {name!r} has no shape yet: run it once on a batch"
+            )
+        if held.is_meta:
+            raise ValueError(
+                f"model must hold numbers, but {name!r} is on the meta device: load its weights"
+            )
+    return model
 
 
 def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
-    """Return the first `count` inputs, in their batches; random states stay as they were.
+    """Return copies of the first `count` inputs, in their batches.
+
+    Random states stay as they were, as do those of a `DataLoader`: its generators and workers.
 
     Raises
     ------
@@ -107,14 +126,14 @@ def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
         batches = [batches]
     taken: list[Batch] = []
     left = count
-    with random_states_restored():
-        for batch in batches:
-            if left <= 0:
-                break
+    with random_states_restored(), _loader_restored(batches) as read:
+        for batch in read:
             size = min(_size(batch), left)
             if size > 0:
                 taken.append(_first(batch, size))
             left -= size
+            if left == 0:
+                break
     if not taken:
         raise ValueError("batches must hold at least one input, got none")
     return taken
@@ -144,13 +163,15 @@ def gather(
     layers : "auto", names of modules, patterns like "stage*.relu", functions (model, batch) →
         (inputs, …) tensor, or a sequence of these. "auto" takes the outputs of rectifiers and
         their smooth relatives, called as modules or as functions, and those of residual stages
-        (an `nn.Sequential` of blocks of one class of the model's own). A function's name is that
+        (an `nn.Sequential` of blocks of one class of the model's own); it passes over what has not
+        one row for each input, such as the softplus of a parameter. A function's name is that
         of the module that calls it, with the function's after a dot; what is called again in the
         same pass gets ":2" after its name. Where an output is a tuple or dictionary, its first
         floating-point tensor counts.
     units : "position": each entry of a layer's output is a unit, as in the paper. "channel": each
         channel is a unit, and each input at each position a row; the channels of an output with
-        three dimensions are its last, otherwise its second.
+        three dimensions are its last, otherwise its second. The inputs need not be the first
+        dimension of what is named then: it may hold the tokens of all inputs, or lead with them.
     max_units, max_rows : take a random subset of so many, the same at every call; all by default.
     seed : fixes the subsets.
     forward : how to run the model on a batch; by default `model(**batch)` for dictionaries,
@@ -159,6 +180,8 @@ def gather(
 
     Raises
     ------
+    TypeError
+        If the model is no module, or holds TorchScript.
     ValueError
         If a name or pattern matches nothing (the error lists near matches), an output is no
         tensor, or its shape differs between batches.
@@ -171,11 +194,22 @@ def gather(
     recorder = _Recorder(model, patterns)
     parts: dict[str, list[Tensor]] = {}
     about: dict[str, tuple[int, bool]] = {}
+    passed_over: ValueError | None = None
     for number, batch in enumerate(batches):
         inputs = _size(batch)
 
-        def keep(name: str, output: Any, rectified: bool) -> None:
-            shaped = sample.shaped(_tensor(name, output, inputs))  # noqa: B023
+        def keep(name: str, output: Any, rectified: bool, chosen: bool) -> None:
+            nonlocal passed_over
+            try:
+                tensor = _tensor(name, output)
+                if units == "position" or tensor.ndim < 2 or not chosen:
+                    _refuse_other_rows(name, tensor, inputs)  # noqa: B023
+            except ValueError as error:
+                if chosen:
+                    raise
+                passed_over = error
+                return
+            shaped = sample.shaped(tensor)
             width = shaped[0].numel()
             if about.setdefault(name, (width, rectified))[0] != width:
                 raise ValueError(
@@ -185,14 +219,16 @@ def gather(
             parts.setdefault(name, []).append(sample(name, shaped, number, inputs))  # noqa: B023
 
         with _without_a_trace(model):
-            moved = _mapped(batch, lambda x: x.to(_device(model)))
             if patterns:
-                recorder.run(moved, forward or _forward, keep)
+                recorder.run(_moved(batch, model), forward or _forward, keep)
             for name, function in functions.items():
-                keep(name, function(model, moved), False)
+                keep(name, function(model, _moved(batch, model)), False, True)
     recorder.refuse_unmatched()
     if not parts:
-        raise ValueError("layers='auto' found no activation in the model: name its layers")
+        raise ValueError(
+            "layers='auto' found no activation with a row for each input: name the layers"
+            + (f" ({passed_over})" if passed_over else "")
+        )
     return {name: Layer(torch.cat(found), *about[name]) for name, found in parts.items()}
 
 
@@ -205,8 +241,8 @@ def outputs(
     model = unwrapped(model)
     for batch in batches:
         with _without_a_trace(model):
-            moved = _mapped(batch, lambda x: x.to(_device(model)))
-            output = _tensor("(the whole model)", (forward or _forward)(model, moved), _size(batch))
+            output = _tensor("(outputs)", (forward or _forward)(model, _moved(batch, model)))
+            _refuse_other_rows("(outputs)", output, _size(batch))
         yield output
 
 
@@ -225,9 +261,12 @@ class _Recorder:
         self,
         batch: Batch,
         forward: Callable[[nn.Module, Batch], Any],
-        keep: Callable[[str, Any, bool], None],
+        keep: Callable[[str, Any, bool, bool], None],
     ) -> None:
-        """Run the model on a batch and call `keep(name, output, rectified)` for what is wanted."""
+        """Run the model on a batch, and call `keep(name, output, rectified, chosen)`.
+
+        What is chosen is named by a pattern, the rest is what "auto" finds.
+        """
         self.keep = keep
         self.calls.clear()
         self.running.clear()
@@ -252,14 +291,16 @@ class _Recorder:
 
     def hear_function(self, name: str, output: Any, rectified: bool) -> None:
         if not any(_is_activation(module) for module in self.running):
-            caller = self.names[self.running[-1]]
+            caller = self.names[self.running[-1]] if self.running else ""
             self._hear(f"{caller}.{name}" if caller else name, output, True, rectified)
 
     def _enter(self, module: nn.Module, _: Any) -> None:
         self.running.append(module)
 
     def _leave(self, module: nn.Module, _: Any, output: Any) -> None:
-        self.running.pop()
+        # Modules that raised, and whose exception the model caught, were never left.
+        while self.running.pop() is not module:
+            pass
         name = self.names[module]
         if _is_stage(module):
             # Often the output of the stage's last rectifier, of which it says nothing new.
@@ -276,8 +317,9 @@ class _Recorder:
         self.heard.add(name)
         if automatic:
             self.last_activation = (output, rectified)
-        if any((p == "auto" and automatic) or _matches(name, p) for p in self.patterns):
-            self.keep(name, output, rectified)
+        chosen = any(_matches(name, pattern) for pattern in self.patterns)
+        if chosen or (automatic and "auto" in self.patterns):
+            self.keep(name, output, rectified, chosen)
 
 
 class _Functions(TorchFunctionMode):
@@ -384,17 +426,22 @@ def _sorted_out(layers: Layers) -> tuple[list[str], dict[str, FeatureFunction]]:
     return [layer for layer in listed if isinstance(layer, str)], named
 
 
-def _tensor(name: str, output: Any, inputs: int) -> Tensor:
+def _tensor(name: str, output: Any) -> Tensor:
     """Return the first floating-point tensor of an output."""
     for value in _flat(output):
         if isinstance(value, Tensor) and value.is_floating_point():
-            if value.ndim == 0 or value.shape[0] != inputs:
-                raise ValueError(
-                    f"layer {name!r} must have one row for each of the {inputs} inputs, got shape "
-                    f"{tuple(value.shape)}: give a function of the model as the layer instead"
-                )
             return value.detach()
-    raise ValueError(f"layer {name!r} must give a tensor, got {type(output).__name__}")
+    kind = output.dtype if isinstance(output, Tensor) else type(output).__name__
+    raise ValueError(f"layer {name!r} must give a floating-point tensor, got {kind}")
+
+
+def _refuse_other_rows(name: str, tensor: Tensor, inputs: int) -> None:
+    if tensor.ndim == 0 or len(tensor) != inputs:
+        raise ValueError(
+            f"layer {name!r} must have one row for each of the {inputs} inputs, got shape "
+            f"{tuple(tensor.shape)}: give a function of the model as the layer instead"
+            + (", or name it with units='channel'" if tensor.ndim > 1 else "")
+        )
 
 
 def _flat(value: Any) -> Iterator[Any]:
@@ -417,8 +464,17 @@ def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return value
 
 
+def _moved(batch: Batch, model: nn.Module) -> Batch:
+    """Return a copy on the model's device: models may change their inputs in place."""
+    return _mapped(batch, lambda x: x.to(_device(model), copy=True))
+
+
 def _first(batch: Batch, count: int) -> Batch:
-    return _mapped(batch, lambda x: x[:count] if x.ndim else x)
+    """Return a copy of the first inputs of a batch, and of what is not one row for each."""
+    size = _size(batch)
+    return _mapped(
+        batch, lambda x: (x[:count] if x.ndim > 0 and len(x) == size else x).detach().clone()
+    )
 
 
 def _size(batch: Batch) -> int:
@@ -446,24 +502,66 @@ def _device(model: nn.Module) -> torch.device:
 
 @contextmanager
 def _without_a_trace(model: nn.Module) -> Iterator[None]:
-    """Evaluate, without gradients or compilation; afterwards all is as it was."""
-    training = {module: module.training for module in model.modules()}
+    """Evaluate, without gradients, compilation or autocast; afterwards all is as it was."""
+    device = _device(model)
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        for module in training:
+    with ExitStack() as stack:
+        stack.callback(_restore_values, buffers)
+        stack.enter_context(attributes_restored(model))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        # Autocast would keep weights that it casts here, without gradients, for training to use.
+        stack.enter_context(torch.autocast(device.type, enabled=False, cache_enabled=False))
+        stack.enter_context(random_states_restored(device))
+        for module in model.modules():
             module.training = False
-        with (
-            torch.no_grad(),
-            torch.compiler.set_stance("force_eager"),
-            random_states_restored(_device(model)),
-        ):
-            yield
+        yield
+
+
+def _restore_values(buffers: list[tuple[Tensor, Tensor]]) -> None:
+    for buffer, before in buffers:
+        if not torch.equal(buffer, before):
+            buffer.copy_(before)
+
+
+@contextmanager
+def attributes_restored(model: nn.Module) -> Iterator[None]:
+    """Leave every module's attributes as they were found: mode, counters, what it has cached."""
+    modes = {module: module.training for module in model.modules()}
+    held = [part for module in modes for part in (vars(module), module._buffers)]
+    before = [dict(part) for part in held]
+    try:
+        yield
     finally:
-        for module, was in training.items():
-            module.training = was
-        for buffer, before in buffers:
-            if not torch.equal(buffer, before):
-                buffer.copy_(before)
+        for part, was in zip(held, before, strict=True):
+            if part.keys() != was.keys() or any(part[key] is not was[key] for key in was):
+                part.clear()
+                part.update(was)
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def _loader_restored(batches: Iterable[Batch]) -> Iterator[Iterable[Batch]]:
+    """Give batches to read from; if they are a loader, one whose use it does not notice."""
+    if not isinstance(batches, DataLoader):
+        yield batches
+        return
+    samplers = (batches.sampler, batches.batch_sampler)
+    generators = {
+        found
+        for part in (batches, *samplers, getattr(batches.batch_sampler, "sampler", None))
+        if isinstance(found := getattr(part, "generator", None), torch.Generator)
+    }
+    states = [(generator, generator.get_state()) for generator in generators]
+    # Workers that persist belong to the loop that runs, or is to run.
+    own = copy.copy(batches)
+    own._iterator = None
+    try:
+        yield own
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import pickle
 import runpy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,13 @@ def load_arrays(path: Path) -> tuple[Tensor, Tensor | None]:
     Parameters
     ----------
     path : .npy with the inputs alone; .npz or .safetensors with ``inputs`` and perhaps ``labels``.
-        Inputs must be floating-point numbers, normalised as in training.
+        Inputs must be floating-point numbers, normalised as in training, or integers of 32 or 64
+        bits, which are tokens.
 
     Raises
     ------
     FileNotFoundError, ValueError, TypeError
-        If it is missing, of another kind or damaged, holds no inputs, or holds integers.
+        If it is missing, of another kind or damaged, holds no inputs, or inputs of another type.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no data at {path}")
@@ -94,10 +96,10 @@ def load_arrays(path: Path) -> tuple[Tensor, Tensor | None]:
             f"{path} must hold an array called inputs, got {', '.join(held) or 'none at all'}"
         )
     inputs, labels = held["inputs"], held.get("labels")
-    if not inputs.is_floating_point():
+    if not (inputs.is_floating_point() or inputs.dtype in (torch.int32, torch.int64)):
         raise TypeError(
-            f"inputs in {path} must be floating-point numbers, normalised as in training, "
-            f"got {inputs.dtype}"
+            f"inputs in {path} must be floating-point numbers, normalised as in training, or "
+            f"tokens as int32 or int64, got {inputs.dtype}"
         )
     if inputs.ndim < 2 or len(inputs) == 0:
         raise ValueError(
@@ -174,7 +176,11 @@ def _made(path: Path, function: str) -> nn.Module:
         make = defined.get(function)
         model = make() if callable(make) else None
     if not callable(make):
-        own = [n for n, v in defined.items() if callable(v) and not n.startswith("_")]
+        own = [
+            name
+            for name, value in defined.items()
+            if callable(value) and getattr(value, "__module__", None) == defined["__name__"]
+        ]
         raise ValueError(f"{path} has no function {function!r}; it has {', '.join(own) or 'none'}")
     if not isinstance(model, nn.Module):
         raise TypeError(f"{path}:{function} must return a torch.nn.Module, got {type(model)}")
@@ -190,11 +196,14 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"{path} cannot be read as weights: it must be .safetensors, or a state dictionary "
-            f"saved by torch.save, with tensors alone ({error!r})"
+            f"{path} cannot be read as weights: it must be .safetensors, or what torch.save makes "
+            "of model.state_dict(); a whole model is never unpickled"
         ) from error
     if not isinstance(held, dict) or not all(isinstance(v, Tensor) for v in held.values()):
-        raise ValueError(f"{path} must hold a state dictionary: save model.state_dict()")
+        found = _some(map(str, held)) if isinstance(held, dict) else type(held).__name__
+        raise ValueError(
+            f"{path} must hold a state dictionary: save model.state_dict(); got {found}"
+        )
     return held
 
 
@@ -217,7 +226,8 @@ def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     model.to(dtype).load_state_dict(weights)
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
     shown = ", ".join(sorted(names)[:5])
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 

@@ -15,7 +15,7 @@ from largestep.deep.layers import Batch, Layer, Layers, Units, gather, take, unw
 from largestep.deep.sharpness import Hessian, largest_eigenvalues
 from largestep.metrics import FeatureSparsity, Plateau, feature_sparsity
 
-__all__ = ["Logger", "Probe"]
+__all__ = ["Logger", "Probe", "sparsity"]
 
 Logger = Callable[[int, Mapping[str, float]], Any]
 """Takes a step and the scalars measured there, by name."""
@@ -27,6 +27,16 @@ _MEASURES = {
     "merged": "merged units",
     "units": "units measured",
 }
+
+
+def sparsity(
+    layer: Layer, correlation_threshold: float = 0.95, smooth_threshold: float = 0.0
+) -> FeatureSparsity:
+    """Return the sparsity of a layer's features; the settings are explained at `Probe`."""
+    above = 0.0
+    if smooth_threshold > 0 and not layer.rectified:
+        above = smooth_threshold * float(layer.features.double().square().mean().sqrt())
+    return feature_sparsity(layer.features, correlation_threshold, active_above=above)
 
 
 class Probe:
@@ -153,14 +163,7 @@ class Probe:
         ValueError
             If an activation is not finite, or for the reasons of `features`.
         """
-        return {name: self.sparsity(layer) for name, layer in self.features().items()}
-
-    def sparsity(self, layer: Layer) -> FeatureSparsity:
-        """Return the sparsity of features, by the probe's settings."""
-        above = 0.0
-        if self.smooth_threshold > 0 and not layer.rectified:
-            above = self.smooth_threshold * float(layer.features.double().square().mean().sqrt())
-        return feature_sparsity(layer.features, self.correlation_threshold, active_above=above)
+        return {name: self._sparsity(layer) for name, layer in self.features().items()}
 
     def step(self, loss: float | Tensor | None = None) -> dict[str, float] | None:
         """Count a step of training, and measure if it is time.
@@ -183,8 +186,13 @@ class Probe:
 
     def record_loss(self, loss: float | Tensor) -> None:
         """Record the training loss at the present step, where `step` is not given it."""
-        # Reading a number off an accelerator would make the loop wait for it.
-        self._losses[self.steps] = loss.detach() if isinstance(loss, Tensor) else float(loss)
+        if isinstance(loss, Tensor) and loss.numel() != 1:
+            raise ValueError(f"loss must be a single number, got shape {tuple(loss.shape)}")
+        # Reading a number off an accelerator would make the loop wait for it; and what is not
+        # read yet may be overwritten.
+        self._losses[self.steps] = (
+            loss.detach().clone().reshape(()) if isinstance(loss, Tensor) else float(loss)
+        )
 
     def plateau(self) -> Plateau | None:
         """Return the plateau of the training loss up to now, or None: see `metrics.plateau`.
@@ -211,10 +219,13 @@ class Probe:
         data: dict[str, Any] = {
             measure: (
                 ("step", "layer"),
-                [
-                    [record.get(name, {}).get(measure, np.nan) for name in layers]
-                    for record in self._records.values()
-                ],
+                np.array(
+                    [
+                        [record.get(name, {}).get(measure, np.nan) for name in layers]
+                        for record in self._records.values()
+                    ],
+                    dtype=np.float64,
+                ).reshape(len(self._records), len(layers)),
                 {"long_name": long_name},
             )
             for measure, long_name in _MEASURES.items()
@@ -241,8 +252,8 @@ class Probe:
         return {
             "steps": self.steps,
             "losses": self._numbers(),
-            "records": self._records,
-            "sharpness": self._sharpness,
+            "records": dict(self._records),
+            "sharpness": dict(self._sharpness),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -257,10 +268,11 @@ class Probe:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         if distributed and torch.distributed.get_rank() != 0:
             return None
+        self._numbers()
         record: dict[str, dict[str, float]] = {}
         for name, layer in self.features().items():
             try:
-                measured = self.sparsity(layer)
+                measured = self._sparsity(layer)
             except ValueError as error:
                 if bool(torch.isfinite(layer.features).all()):
                     raise
@@ -285,10 +297,13 @@ class Probe:
             logger(self.steps, scalars)
         return scalars
 
+    def _sparsity(self, layer: Layer) -> FeatureSparsity:
+        return sparsity(layer, self.correlation_threshold, self.smooth_threshold)
+
     def _numbers(self) -> dict[int, float]:
         """Return the losses by step, read from the device all at once."""
         waiting = {step: loss for step, loss in self._losses.items() if isinstance(loss, Tensor)}
         if waiting:
-            numbers = torch.stack([loss.double() for loss in waiting.values()]).tolist()
+            numbers = torch.stack(list(waiting.values())).tolist()
             self._losses.update(zip(waiting, numbers, strict=True))
         return {step: float(loss) for step, loss in self._losses.items()}

@@ -534,7 +534,7 @@ def stability(
     noise = trace / batch_size
     if batch_size > 1 and trace != 0.0:
         noise += (1 - 1 / batch_size) * frobenius_norm**2 / trace
-    return Stability(step_size * sharpness / 2, step_size * noise / 2)
+    return Stability(float(step_size * sharpness / 2), float(step_size * noise / 2))
 
 
 def gradient_share(gradient: Float[np.ndarray, " p"], vectors: Float[np.ndarray, "p k"]) -> float:

@@ -22,6 +22,16 @@ class ProbeCallback(TrainerCallback):
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
 
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Count from where a checkpoint was resumed."""
+        self.probe.steps = max(self.probe.steps, state.global_step)
+
     def on_step_end(
         self,
         args: TrainingArguments,

@@ -1,6 +1,5 @@
 """The picture of a model's movement since initialisation."""
 
-import matplotlib as mpl
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -8,7 +7,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from largestep.figures.style import figure, label_panels
+from largestep.figures.style import DEPTH, figure, label_panels
 
 __all__ = ["draw_movement"]
 
@@ -29,19 +28,16 @@ def draw_movement(dataset: xr.Dataset) -> Figure:
         ax.set_xlabel("steps")
         ax.set_ylim(bottom=0)
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    depth = ScalarMappable(Normalize(0, 1), _SHADES)
+    depth = ScalarMappable(Normalize(0, 1), DEPTH)
     bar = drawing.colorbar(depth, ax=axes, ticks=[0, 1], label="layer")
     bar.ax.set_yticklabels(["first", "last"])
     label_panels(axes)
     return drawing
 
 
-_SHADES = mpl.colormaps["viridis_r"]
-
-
 def _layers(ax: Axes, quantity: xr.DataArray) -> None:
     """Draw a thin curve for each layer, the later the darker."""
     (along,) = set(quantity.dims) - {"step"}
     for index in range(quantity.sizes[along]):
-        shade = _SHADES(index / max(quantity.sizes[along] - 1, 1))
+        shade = DEPTH(index / max(quantity.sizes[along] - 1, 1))
         ax.plot(quantity.step, quantity.isel({along: index}), color=shade, linewidth=0.9)

@@ -1,13 +1,13 @@
 """What a probe saw: the loss, the sparsity of each layer, and how its units end."""
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from largestep import metrics
-from largestep.figures.style import figure, label_panels
+from largestep.figures.style import DEPTH, figure, label_panels
 
 __all__ = ["draw_layers", "draw_probe"]
 
@@ -15,25 +15,27 @@ __all__ = ["draw_layers", "draw_probe"]
 def draw_probe(dataset: xr.Dataset) -> Figure:
     """Draw the dataset of a `deep.Probe`: training loss, feature sparsity, units at the end.
 
+    The colours of the layers stand beside their names.
+
     Parameters
     ----------
     dataset : as `Probe.dataset` returns it.
     """
     measured = "sharpness" in dataset
-    drawing, axes = figure(1, 3 + measured, size=(11 + 3 * measured, 3.4))
+    layers = dataset.sizes["layer"]
+    drawing, axes = figure(1, 3 + measured, size=(11 + 3 * measured, max(3.4, 1 + 0.15 * layers)))
     _loss(axes[0], dataset)
-    shades = mpl.colormaps["viridis"](np.linspace(0.9, 0, dataset.sizes["layer"]))
-    for name, shade in zip(dataset.layer.values, shades, strict=True):
-        axes[1].plot(dataset.step, dataset.distinct.sel(layer=name), color=shade, label=name)
+    _units(axes[2], dataset.isel(step=-1))
+    axes[2].tick_params(axis="y", length=0, pad=12)
+    for index, shade in enumerate(DEPTH(np.linspace(0, 1, layers))):
+        axes[1].plot(dataset.step, dataset.distinct.isel(layer=index), color=shade)
+        axes[2].plot(-0.04, index, "s", color=shade, markersize=4, clip_on=False)
     axes[1].set_xlabel("steps")
     axes[1].set_ylabel("feature sparsity (lower is sparser)")
     axes[1].set_ylim(bottom=0)
-    if dataset.sizes["layer"] <= 8:
-        axes[1].legend(fontsize=7, frameon=False)
-    _units(axes[2], dataset.isel(step=-1))
     if measured:
         axes[3].plot(dataset.step, dataset.sharpness, color="#3b6fb6")
-        axes[3].set_yscale("log")
+        _logarithmic(axes[3])
         axes[3].set_xlabel("steps")
         axes[3].set_ylabel("sharpness: largest Hessian eigenvalue")
     label_panels(axes)
@@ -51,11 +53,8 @@ def draw_layers(layers: xr.Dataset) -> Figure:
     names = layers.layer.values
     axes[0].barh(names, layers.raw, color="#d9d9d9", label="active")
     axes[0].barh(names, layers.distinct, color="#b2182b", label="active, duplicates merged")
-    axes[0].invert_yaxis()
-    axes[0].set_xlim(0, 1)
     axes[0].set_xlabel("share of activations: feature sparsity in red")
-    axes[0].tick_params(axis="y", labelsize=7)
-    axes[0].grid(visible=False)
+    _bars(axes[0], layers)
     _units(axes[1], layers)
     axes[1].set_yticklabels([])
     label_panels(axes)
@@ -73,12 +72,39 @@ def _units(ax: Axes, layers: xr.Dataset) -> None:
     ):
         ax.barh(layers.layer.values, share, left=left, color=shade, label=label)
         left = left + share.fillna(0).values
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1)
     ax.set_xlabel("share of the layer's units")
+    _bars(ax, layers)
+
+
+def _bars(ax: Axes, layers: xr.Dataset) -> None:
+    """Lay out a panel of bars, the first layer on top."""
+    ax.set_ylim(layers.sizes["layer"] - 0.4, -0.6)
+    ax.set_xlim(0, 1)
+    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     ax.tick_params(axis="y", labelsize=7)
     ax.grid(visible=False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3, fontsize=7, frameon=False)
+    ax.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.02, 1.0),
+        borderaxespad=0.2,
+        ncols=3,
+        fontsize=7,
+        columnspacing=1.0,
+        handlelength=1.2,
+        frameon=False,
+    )
+
+
+def _logarithmic(ax: Axes) -> None:
+    """Use a logarithmic scale that is labelled by plain numbers, also within a decade."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(_Plain())
+    ax.yaxis.set_minor_formatter(_Plain(minor_thresholds=(1, 0.4)))
+
+
+class _Plain(LogFormatter):
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _loss(ax: Axes, dataset: xr.Dataset) -> None:
@@ -92,7 +118,7 @@ def _loss(ax: Axes, dataset: xr.Dataset) -> None:
     window = max(1, len(loss) // 100)
     smooth = dataset.train_loss.rolling(loss_step=window, center=True, min_periods=1).median()
     ax.plot(steps, smooth, color="#b2182b")
-    ax.set_yscale("log")
+    _logarithmic(ax)
     plateau = metrics.plateau(steps, loss)
     if plateau is not None:
         ax.axvspan(plateau.start, plateau.end, color="#b2182b", alpha=0.08, linewidth=0)

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from largestep import runs
 
-__all__ = ["colours", "figure", "label_panels", "legend_above", "write_figure"]
+__all__ = ["DEPTH", "colours", "figure", "label_panels", "legend_above", "write_figure"]
 
 _SETTINGS: Any = {
     "font.size": 9,
@@ -25,6 +27,10 @@ _SETTINGS: Any = {
     "svg.hashsalt": "largestep",
     "figure.constrained_layout.use": True,
 }
+
+
+DEPTH = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.9, 0, 256)))
+"""The colours of a network's layers, from the first to the last."""
 
 
 def figure(rows: int, columns: int, *, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from largestep import metrics, runs
-from largestep.deep.layers import Units
+from largestep import checks, metrics, runs
+from largestep.deep.layers import Units, gather, take
 from largestep.deep.loading import load_data, load_model
-from largestep.deep.probe import Probe
+from largestep.deep.probe import sparsity
 from largestep.figures.probe import draw_layers
 from largestep.figures.style import write_figure
 
@@ -51,35 +52,41 @@ def run(
     layers, units, max_units, correlation_threshold, smooth_threshold : as `Probe` takes them.
     examples : the most inputs.
     out : folder for what is written.
+
+    Raises
+    ------
+    ValueError
+        If the model can't take the data. A layer that is not finite is reported as such.
     """
+    correlation_threshold = checks.number(
+        "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
+    )
+    smooth_threshold = checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
     network = load_model(model, weights)
     (inputs, _), _ = load_data(data, folder, model)
     runs.prepare_folder(out)
-    probe = Probe(
-        network,
-        torch.split(inputs, 256),
-        layers or "auto",
-        units=units,
-        max_inputs=examples,
-        max_units=max_units,
-        correlation_threshold=correlation_threshold,
-        smooth_threshold=smooth_threshold,
-    )
-    rows = []
-    for name, layer in probe.features().items():
-        found = probe.sparsity(layer)
-        rows.append(
-            {
-                "layer": name,
-                "width": layer.width,
-                "units": found.units,
-                "raw": found.raw,
-                "distinct": found.distinct,
-                "dead": found.dead,
-                "merged": found.merged,
-                "effective_rank": metrics.effective_rank(layer.features.double()),
-            }
+    try:
+        features = gather(
+            network,
+            take(torch.split(inputs, 256), examples),
+            layers or "auto",
+            units=units,
+            max_units=max_units,
+            max_rows=examples,
         )
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"the model cannot be run on inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: "
+            f"{error}"
+        ) from error
+    rows = []
+    for name, layer in features.items():
+        row = {"layer": name, "width": layer.width, "units": layer.features.shape[1]}
+        if layer.features.isfinite().all():
+            found = sparsity(layer, correlation_threshold, smooth_threshold)
+            row |= {key: getattr(found, key) for key in ("raw", "distinct", "dead", "merged")}
+            row["effective_rank"] = metrics.effective_rank(layer.features.double())
+        rows.append(row)
     settings = {
         "model": model,
         "inputs": min(examples, len(inputs)),
@@ -89,15 +96,19 @@ def run(
     }
     runs.write_json(out / "measures.json", {"settings": settings, "layers": rows})
     measured = xr.Dataset(
-        {key: ("layer", [row[key] for row in rows]) for key in _COLUMNS},
+        {key: ("layer", [row.get(key, np.nan) for row in rows]) for key in _COLUMNS},
         coords={"layer": [row["layer"] for row in rows]},
     )
     write_figure(out / "figure", draw_layers(measured))
     table = Table(box=None, pad_edge=False)
-    table.add_column("layer", overflow="fold")
+    table.add_column("layer", no_wrap=True)
     for title, _ in _COLUMNS.values():
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row["layer"], *(f"{row[key]:{form}}" for key, (_, form) in _COLUMNS.items()))
-    Console().print(table)
+        cells = [str(row["layer"])] + [
+            f"{row[key]:{form}}" if key in row else "NaN" for key, (_, form) in _COLUMNS.items()
+        ]
+        table.add_row(*cells)
+    # A line for a layer, however narrow the terminal: it can be searched and cut.
+    Console(width=1000).print(table)
     print(f"The figure and the numbers are in {out}")
