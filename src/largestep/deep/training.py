@@ -155,7 +155,7 @@ class Trained:
     results: xr.Dataset
 
 
-class Stopped(Exception):  # noqa: N818  (it is no error)
+class Stopped(KeyboardInterrupt):
     """A signal has stopped the training after its current step, and a checkpoint was saved.
 
     Attributes

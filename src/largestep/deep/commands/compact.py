@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from largestep import runs
-from largestep.deep.compaction.search import compact
 from largestep.deep.compaction.export import export_onnx, save
+from largestep.deep.compaction.search import compact
 from largestep.deep.loading import load_data, load_model
 from largestep.figures.compaction import draw_compaction
 from largestep.figures.style import write_figure
