@@ -572,3 +572,10 @@ def test_the_figure_shows_what_happened(data):
         figure = draw_training(shown)
         assert [len(ax.lines) for ax in figure.axes][2] == lines
         figure.canvas.draw()
+
+
+def test_damaged_weights_of_a_finished_run_are_named(data, tmp_path):
+    train(SETTINGS, data, out=tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ValueError, match=r"model\.safetensors cannot be read as weights"):
+        train(SETTINGS, data, out=tmp_path, resume=True)
