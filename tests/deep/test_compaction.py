@@ -699,5 +699,5 @@ def test_a_part_in_training_mode_is_named():
 
 def test_data_of_the_wrong_shape_are_one_line():
     with pytest.raises(ValueError, match=r"inputs of shape \(60, 4\)") as raised:
-        compact(mlp(), vectors(d=4))
+        compact(mlp(), vectors(d=4), held_out=vectors(d=4))
     assert "\n" not in str(raised.value)
