@@ -26,6 +26,7 @@ def number(
     at_least: float = -math.inf,
     above: float = -math.inf,
     at_most: float = math.inf,
+    below: float = math.inf,
 ) -> float:
     """Return `value` as a finite float within the bounds, or say why it can't be one."""
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -33,11 +34,12 @@ def number(
     value = float(value)
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
-    if value < at_least or value > at_most or value <= above:
+    if value < at_least or value > at_most or not above < value < below:
         bounds = [
             f"at least {at_least:g}" if at_least > -math.inf else "",
             f"above {above:g}" if above > -math.inf else "",
             f"at most {at_most:g}" if at_most < math.inf else "",
+            f"below {below:g}" if below < math.inf else "",
         ]
         raise ValueError(f"{name} must be {' and '.join(filter(None, bounds))}, got {value:g}")
     return value

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import tempfile
 import uuid
@@ -22,6 +23,7 @@ __all__ = [
     "prepare_folder",
     "read_json",
     "save",
+    "sync",
     "write_json",
 ]
 
@@ -63,14 +65,29 @@ def prepare_folder(path: Path) -> Path:
 
 
 def atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place in one step."""
+    """Let `write` fill a temporary file beside `path`, then put it in place in one step.
+
+    Its content reaches the disk before its name does, and both before this returns: after a power
+    cut, too, the file is the old one or the new one.
+    """
     temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
     try:
         write(temporary)
+        sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sync(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -695,3 +695,9 @@ def test_a_part_in_training_mode_is_named():
     model.stage2[0].norm1.train()
     with pytest.raises(ValueError, match=r"stage2.0.norm1 is in training mode"):
         compact(model, images(), held_out=images())
+
+
+def test_data_of_the_wrong_shape_are_one_line():
+    with pytest.raises(ValueError, match=r"inputs of shape \(60, 4\)") as raised:
+        compact(mlp(), vectors(d=4), held_out=vectors(d=4))
+    assert "\n" not in str(raised.value)

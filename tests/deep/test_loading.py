@@ -186,6 +186,7 @@ def test_arrays_in_every_format(tmp_path):
     ("arrays", "error", "message"),
     [
         ({"x": np.ones((2, 3))}, ValueError, "an array called inputs, got x"),
+        ({"inputs": np.full((2, 3), np.nan)}, ValueError, "must be finite"),
         ({"inputs": np.ones((2, 3), np.uint8)}, TypeError, "floating-point numbers, normalised"),
         ({"inputs": np.ones((2, 3), bool)}, TypeError, "tokens as int32 or int64, got torch.bool"),
         ({"inputs": np.ones(3)}, ValueError, r"shape \(n, channels, …\), got \(3,\)"),

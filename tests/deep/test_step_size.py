@@ -263,3 +263,56 @@ def test_digits_are_learned_from_a_hopeless_step_size_without_a_collapse():
     with torch.no_grad():
         error = (model(x[500:]).argmax(1) != y[500:]).float().mean().item()
     assert error < 0.15
+
+
+def linear(**options):
+    """Return a linear model with gradients, its SGD and what holds its loss."""
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, **options)
+    controller = LossStabilization(optimizer, 10)
+    return model, optimizer, controller
+
+
+def test_a_step_without_gradients_is_none():
+    model, optimizer, controller = linear()
+    before = model.weight.clone()
+    optimizer.step()
+    controller.step(1.0)
+    assert torch.equal(model.weight, before)
+
+
+def test_a_closure_is_refused():
+    _, optimizer, _ = linear()
+    with pytest.raises(TypeError, match="must be called without a closure"):
+        optimizer.step(lambda: torch.zeros(()))
+
+
+@pytest.mark.parametrize("unscaled", [False, True])
+def test_scaled_gradients_take_the_same_steps(unscaled):
+    found = []
+    for scale in (1.0, 2.0**16):
+        torch.manual_seed(0)
+        model, optimizer, controller = linear()
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        loss = model(torch.ones(4, 3)).square().mean()
+        scaler.scale(loss).backward()
+        if unscaled:
+            scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        controller.step(loss)
+        found.append(controller.get_last_lr())
+    assert found[0] == found[1]
+
+
+def test_gradients_that_a_fused_optimizer_would_unscale_are_refused():
+    model, optimizer, _ = linear(fused=True)
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(model(torch.ones(4, 3)).square().mean()).backward()
+    with pytest.raises(RuntimeError, match="unscale_"):
+        scaler.step(optimizer)
+
+
+def test_a_state_of_something_else_is_refused():
+    _, _, controller = linear()
+    with pytest.raises(ValueError, match="not one of a LossStabilization"):
+        controller.load_state_dict({"last_epoch": 3})

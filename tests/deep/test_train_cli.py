@@ -90,6 +90,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
         (["digits", "--model", "lenet"], "model must be one of small_resnet"),
         (["digits", "--dataset", "mnist"], "no data set is called 'mnist'"),
         (["digits", "--device", "tpu"], "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+        (["digits", "--device", "meta"], "device must be auto, cpu, cuda or cuda:N, got 'meta'"),
         (["digits", "--epochs", "0"], "epochs must be at least 1"),
     ],
 )

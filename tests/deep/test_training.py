@@ -450,10 +450,11 @@ def test_tensorboard_has_every_scalar(data, tmp_path):
         ({"step_size": -1.0}, "step_size must be at least 0"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batch_size": 2.5}, "batch_size must be an integer"),
-        ({"momentum": 1.5}, "momentum must be at least 0 and at most 1"),
+        ({"momentum": 1.5}, "momentum must be at least 0 and below 1"),
         ({"weight_decay": math.nan}, "weight_decay must be finite"),
         ({"label_noise": 2}, "label_noise must be at least 0 and at most 1"),
         ({"averaging": 0.0}, "averaging must be above 0"),
+        ({"averaging": 1.0}, "averaging must be above 0 and below 1"),
         ({"precision": "fp16"}, "precision must be fp32 or bf16, got 'fp16'"),
         ({"evaluations": 0}, "evaluations must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),
@@ -571,3 +572,10 @@ def test_the_figure_shows_what_happened(data):
         figure = draw_training(shown)
         assert [len(ax.lines) for ax in figure.axes][2] == lines
         figure.canvas.draw()
+
+
+def test_damaged_weights_of_a_finished_run_are_named(data, tmp_path):
+    train(SETTINGS, data, out=tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ValueError, match=r"model\.safetensors cannot be read as weights"):
+        train(SETTINGS, data, out=tmp_path, resume=True)

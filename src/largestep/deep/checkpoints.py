@@ -33,7 +33,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, 
     """Write a checkpoint; the one before it is kept.
 
     At every moment the folder holds the latest complete checkpoint under one of two names,
-    whether the process is killed or the power goes: data reaches the disk before names change.
+    whether the process is killed or the power goes.
 
     Parameters
     ----------
@@ -50,16 +50,13 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, 
     content = to_bytes(stored, {"state": text, "digest": _digest(stored, text)})
 
     def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_bytes(content)
+        runs.sync(temporary)
         if (folder / _LATEST).exists():
             (folder / _LATEST).replace(folder / _PREVIOUS)
 
     try:
         runs.atomically(folder / _LATEST, write)
-        _sync(folder)
     except OSError as error:
         raise OSError(
             f"cannot write a checkpoint to {folder}: {error.strerror or error}; "
@@ -195,14 +192,6 @@ def _digest(tensors: Mapping[str, torch.Tensor], text: str) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(folder: Path) -> None:

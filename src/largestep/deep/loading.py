@@ -17,7 +17,7 @@ from largestep.deep import data as datasets
 from largestep.deep import models
 from largestep.deep.layers import random_states_restored
 
-__all__ = ["Part", "load_arrays", "load_data", "load_model"]
+__all__ = ["Part", "load_arrays", "load_data", "load_model", "read_weights"]
 
 Part = tuple[Tensor, Tensor | None]
 """Inputs, and labels if there are any."""
@@ -55,7 +55,7 @@ def load_model(spec: str, weights: Path | None = None) -> nn.Module:
         if (folder / "model.py").is_file():
             model = _made(folder / "model.py", "Model")
         elif (folder / "config.json").is_file():
-            model = _trained(_settings(folder)["settings"], _read_weights(weights))
+            model = _trained(_settings(folder)["settings"], read_weights(weights))
         else:
             raise FileNotFoundError(
                 f"{folder} holds neither model.py nor config.json: name a folder that `largestep "
@@ -67,7 +67,7 @@ def load_model(spec: str, weights: Path | None = None) -> nn.Module:
             raise ValueError(f"model must be FILE.py:function or the folder of a run, got {spec!r}")
         model = _made(Path(file), function)
     if weights is not None:
-        _fill(model, _read_weights(weights), weights)
+        _fill(model, read_weights(weights), weights)
     return model.eval()
 
 
@@ -105,6 +105,8 @@ def load_arrays(path: Path) -> tuple[Tensor, Tensor | None]:
         raise ValueError(
             f"inputs in {path} must have shape (n, channels, …), got {tuple(inputs.shape)}"
         )
+    if not bool(inputs.isfinite().all()):
+        raise ValueError(f"inputs in {path} must be finite, got NaN or infinity")
     if labels is not None and len(labels) != len(inputs):
         raise ValueError(f"{path} holds {len(inputs)} inputs and {len(labels)} labels")
     return inputs, labels
@@ -187,7 +189,8 @@ def _made(path: Path, function: str) -> nn.Module:
     return model
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return a state dictionary, on the CPU, or say why the file holds none."""
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
     try:

@@ -97,6 +97,8 @@ def place(device: str) -> Iterator[Place]:
         chosen = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         )
+        if chosen.type not in ("cpu", "cuda"):
+            raise RuntimeError("no other kind is known to work")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(

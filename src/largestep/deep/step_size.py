@@ -166,7 +166,7 @@ class LossStabilization:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up a state; further steps are then the same to the last bit."""
         state = dict(state_dict)
-        step_sizes = state.pop("lr")
+        step_sizes = state.pop("lr", [])
         if set(state) != set(self.state_dict()) - {"lr"} or len(step_sizes) != len(self.ratios):
             raise ValueError("the state is not one of a LossStabilization of as many groups")
         vars(self).update(state)
@@ -179,12 +179,23 @@ class LossStabilization:
         for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
             group["lr"] = self.step_size * ratio
 
-    def _shorten(self, *_: Any) -> None:
+    def _shorten(
+        self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Bound the coming step; on the device, without waiting for it but at the first."""
+        if len(args) > 1 or kwargs.get("closure") is not None:
+            raise TypeError(
+                "optimizer.step must be called without a closure, whose gradients come too late to "
+                "be shortened; in Lightning optimise by hand"
+            )
+        if getattr(optimizer, "grad_scale", None) is not None:
+            raise RuntimeError("call scaler.unscale_(optimizer) first: its gradients are scaled")
         gradients = [
             [p.grad for p in group["params"] if p.grad is not None]
             for group in self.optimizer.param_groups
         ]
+        if not any(gradients):
+            return
         norms = zip(map(get_total_norm, gradients), self.ratios, strict=True)
         norm = get_total_norm([norm * ratio for norm, ratio in norms])
         if self.step_size is None:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 import xarray as xr
-from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 from torch.nn import functional
@@ -33,6 +32,7 @@ from largestep import checks, runs
 from largestep.deep import checkpoints, models, processes
 from largestep.deep.data import Dataset, augment, permutation
 from largestep.deep.evaluation import Evaluations, autocast
+from largestep.deep.loading import read_weights
 from largestep.deep.processes import Place, memory_format
 from largestep.progress import track
 from largestep.schedules import Schedule, as_schedule
@@ -117,11 +117,11 @@ class Training:
         for name in ("epochs", "batch_size", "evaluations", "examples", "max_units"):
             checks.integer(name, getattr(self, name), at_least=1)
         checks.integer("seed", self.seed, at_least=0)
-        checks.number("momentum", self.momentum, at_least=0.0, at_most=1.0)
+        checks.number("momentum", self.momentum, at_least=0.0, below=1.0)
         checks.number("weight_decay", self.weight_decay, at_least=0.0)
         checks.number("label_noise", self.label_noise, at_least=0.0, at_most=1.0)
         if self.averaging is not None:
-            checks.number("averaging", self.averaging, above=0.0, at_most=1.0)
+            checks.number("averaging", self.averaging, above=0.0, below=1.0)
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"precision must be fp32 or bf16, got {self.precision!r}")
 
@@ -155,7 +155,7 @@ class Trained:
     results: xr.Dataset
 
 
-class Stopped(Exception):  # noqa: N818  (it is no error)
+class Stopped(KeyboardInterrupt):
     """A signal has stopped the training after its current step, and a checkpoint was saved.
 
     Attributes
@@ -482,9 +482,9 @@ def _taken_up(run: Run, out: Path, resume: bool) -> Trained | None:
     _check_same(state["configuration"], run.configuration, out)
     if finished is not None:
         checkpoints.delete(out)
-        run.model.load_state_dict(load_file(out / "model.safetensors"))
+        run.model.load_state_dict(read_weights(out / "model.safetensors"))
         if run.averaged is not None:
-            run.averaged.load_state_dict(load_file(out / "averaged.safetensors"))
+            run.averaged.load_state_dict(read_weights(out / "averaged.safetensors"))
         return replace(run.trained(), results=finished["training"])
     if found is not None:
         run.restore(*found)

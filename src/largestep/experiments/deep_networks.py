@@ -1,7 +1,7 @@
 """What the experiments on deep networks share: the paper's schedules, claims and panels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -71,9 +71,11 @@ class DeepNetworks:
         from largestep.deep import data
         from largestep.deep.presets import PRESETS
 
+        train = PRESETS[self.preset].train
+        # All before the first of many hours, as one may be missing.
+        loaded = {name: data.load(name, budget.data, train=train) for name in self.datasets}
         results = {}
-        for dataset in self.datasets:
-            examples = data.load(dataset, budget.data, train=PRESETS[self.preset].train)
+        for dataset, examples in loaded.items():
             for setting in self.settings:
                 run = f"{dataset}, {setting}"
                 results[run] = run_all(
@@ -85,8 +87,13 @@ class DeepNetworks:
     def claims(self) -> tuple[Claim, ...]:
         """The claims, on each data set and in each setting."""
         runs = [f"{d}, {s}" for d in self.datasets for s in self.settings]
-        where = {run: f" ({run})" if len(runs) > 1 else "" for run in runs}
-        return tuple(claim for run in runs for claim in _claims(run, where[run]))
+        if len(runs) == 1:
+            return tuple(_claims(runs[0]))
+        return tuple(
+            replace(claim, sentence=f"On {run}: {claim.sentence}")
+            for run in runs
+            for claim in _claims(run)
+        )
 
     def draw(self, results: Results) -> Mapping[str, Figure]:
         """Draw the panels of every data set and setting."""
@@ -107,9 +114,8 @@ def error(dataset: xr.Dataset) -> xr.DataArray:
     return dataset.test_error
 
 
-def _claims(run: str, where: str) -> list[Claim]:
-    sparsity_name = f"feature sparsity of the last stage{where}"
-    error_name = f"test error{where}"
+def _claims(run: str) -> list[Claim]:
+    sparsity_name, error_name = "feature sparsity of the last stage", "test error"
 
     def held_survives(results: Results) -> np.ndarray:
         survived: np.ndarray = results[run].diverged_at.sel(schedule=HELD).isnull().values
@@ -122,7 +128,7 @@ def _claims(run: str, where: str) -> list[Claim]:
         return difference
 
     return [
-        stabilises(run, LARGE[2], until=0.5, step_size=f"the large step size{where}"),
+        stabilises(run, LARGE[2], until=0.5, step_size="the large step size"),
         drops_at_decay(run, LARGE[2], until=0.5, bound=0.5),
         falls(
             run,
@@ -146,7 +152,7 @@ def _claims(run: str, where: str) -> list[Claim]:
         *falls_with_length(run, error, error_name, LARGE, LENGTHS),
         diverges_rarely(run, LARGE[2]),
         Claim(
-            f"No run of LossStabilization diverges or collapses{where}.",
+            "No run of LossStabilization diverges or collapses.",
             "1 if the seed has neither diverged nor collapsed",
             held_survives,
             "above",

@@ -2,11 +2,17 @@
 
 import hashlib
 import os
+import pickle
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +31,7 @@ __all__ = ["run_all", "survived"]
 Work = Callable[["Trained", "Training", "Dataset"], xr.Dataset]
 """Makes a dataset of a trained network, its settings and its data; a module's own function."""
 
-_Job = tuple["Training", "Dataset", Path | None, Work, int | None]
+_Job = tuple["Training", Path | None]
 
 
 def run_all(
@@ -52,15 +58,20 @@ def run_all(
     Returns
     -------
     Dataset with dimensions schedule and seed, and those that `work` gives.
+
+    Raises
+    ------
+    ChildProcessError
+        If a process was ended from outside.
     """
     jobs: dict[tuple[str, int], _Job] = {}
     for label, settings in schedules.items():
         for seed in budget.seeds:
             job = replace(settings, seed=seed, epochs=budget.steps(settings.epochs))
-            jobs[label, seed] = (job, data, _folder(budget, label, job, data), work, None)
+            jobs[label, seed] = (job, _folder(budget, label, job, data))
     found: dict[tuple[str, int], xr.Dataset] = {}
     with track(f"{name}, runs" if budget.progress else None, len(jobs)) as advance:
-        for key, dataset in _done(jobs, budget.threads):
+        for key, dataset in _done(jobs, data, work, budget.threads):
             found[key] = dataset
             advance()
     by_schedule = [
@@ -81,35 +92,69 @@ def survived(trained: "Trained", settings: "Training", data: "Dataset") -> xr.Da
 
 
 def _done(
-    jobs: Mapping[tuple[str, int], _Job], threads: int | None
+    jobs: Mapping[tuple[str, int], _Job], data: "Dataset", work: Work, threads: int | None
 ) -> Iterator[tuple[tuple[str, int], xr.Dataset]]:
     import torch
 
     if torch.cuda.is_available():
         for key, job in jobs.items():
-            yield key, _run(*job)
+            yield key, _run(*job, data, work)
         return
-    workers = min(len(jobs), threads or os.cpu_count() or 1)
-    # Forked processes would inherit PyTorch's locks.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with _workers(min(len(jobs), threads or os.cpu_count() or 1)) as pool:
+        # Tensors would be sent as shared memory, of which a container has little.
+        packed = pickle.dumps(data)
+        # What is started now never sees Ctrl-C, which a terminal sends to every process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            waiting = {pool.submit(_run, *job[:-1], 1): key for key, job in jobs.items()}
+            waiting = {pool.submit(_run_alone, *job, packed, work): k for k, job in jobs.items()}
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
+        except BrokenProcessPool:
+            raise ChildProcessError(
+                "a process that trained a network was ended from outside, perhaps for want of "
+                "memory: take fewer --threads; the same command takes up what is finished"
+            ) from None
+
+
+@contextmanager
+def _workers(number: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield processes that end at once with the block, or with this process, however it ends."""
+    # Forked processes would inherit PyTorch's locks.
+    context = get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(number, context, initializer=_end_with, initargs=(here,))
+    with here, there:
+        try:
+            yield pool
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            there.close()
             raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _run(
-    job: "Training", data: "Dataset", folder: Path | None, work: Work, threads: int | None
-) -> xr.Dataset:
+def _end_with(parent: Connection) -> None:
+    def wait() -> None:
+        with suppress(EOFError):
+            parent.recv_bytes()  # nothing is ever sent
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def _run_alone(job: "Training", folder: Path | None, data: bytes, work: Work) -> xr.Dataset:
     import torch
 
+    torch.set_num_threads(1)
+    return _run(job, folder, pickle.loads(data), work)
+
+
+def _run(job: "Training", folder: Path | None, data: "Dataset", work: Work) -> xr.Dataset:
     from largestep.deep.training import train
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     return work(train(job, data, out=folder, resume=folder is not None), job, data)
 
 

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from largestep.figures.style import figure, label_panels
+from largestep.figures.style import figure, label_panels, log_percentages
 
 __all__ = ["draw_compaction", "draw_experiment"]
 
@@ -78,6 +78,7 @@ def draw_experiment(dataset: xr.Dataset) -> Figure:
     _points(axes[2], {label: 100 * error for label, error in errors.items()})
     axes[2].set_xlabel("test error, %, close")
     axes[2].set_xscale("log")
+    log_percentages(axes[2].xaxis)
     differences = {"held out": close.held_out_difference, "unseen": close.unseen_difference}
     _points(axes[3], differences)
     axes[3].set_xlabel("largest difference of outputs, relative, close")
@@ -101,5 +102,5 @@ def _points(ax: Axes, quantities: Mapping[str, xr.DataArray]) -> None:
         medians = quantity.median("seed", skipna=True).values
         ax.scatter(medians, rows, s=70, marker="|", color=shades[number])
     ax.set_yticks(np.arange(len(schedules)), schedules)
-    ax.invert_yaxis()
+    ax.set_ylim(len(schedules) - 0.5, -0.5)  # the same rows in all panels
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7, frameon=False)

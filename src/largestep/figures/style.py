@@ -7,13 +7,23 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from largestep import runs
 
-__all__ = ["DEPTH", "colours", "figure", "label_panels", "legend_above", "write_figure"]
+__all__ = [
+    "DEPTH",
+    "colours",
+    "figure",
+    "label_panels",
+    "legend_above",
+    "log_percentages",
+    "write_figure",
+]
 
 _SETTINGS: Any = {
     "font.size": 9,
@@ -68,6 +78,13 @@ def legend_above(drawing: Figure, ax: Axes, title: str = "step size η:") -> Non
     drawing.legend(
         [empty, *handles], [title, *labels], loc="outside upper center", ncols=len(labels) + 1
     )
+
+
+def log_percentages(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2, 5, 10, …: errors span too few decades for powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def write_figure(stem: Path, figure: Figure) -> None:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from largestep.figures.style import colours, figure, label_panels
+from largestep.figures.style import colours, figure, label_panels, log_percentages
 
 __all__ = ["draw_training"]
 
@@ -30,6 +30,8 @@ def draw_training(results: xr.Dataset) -> Figure:
     if "averaged_test_error" in results:
         _line(axes[2], 100 * results.averaged_test_error, color="#c8553d", label="averaged, test")
     axes[2].set_ylabel("error, %")
+    if axes[2].get_yscale() == "log":
+        log_percentages(axes[2].yaxis)
     for stage, shade in colours(results.layer.values).items():
         _line(axes[3], results.distinct.sel(layer=stage), color=shade, label=stage)
     axes[3].set_ylabel("feature sparsity")

@@ -106,7 +106,7 @@ def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"the model does not take inputs of shape {tuple(example.shape)} "
-            f"({example.dtype}): {error}"
+            f"({example.dtype}): {str(error).partition(chr(10))[0]}"  # the rest is torch.fx's
         ) from error
     for node in list(graph.graph.nodes):
         if _flattens(node):

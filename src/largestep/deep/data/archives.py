@@ -113,7 +113,8 @@ class Archive:
         found = [name for name in self.pickled if (folder / name).exists()]
         return (
             f"{self.title} is not in {folder}. {self._get}, put it there as it is, or unpacked as "
-            f"{self.root}; or allow the download (download=True)."
+            f"{self.root}; or name the folder that has it (--data); or let `largestep train` fetch "
+            "it (--download)."
         ) + (f" {found[0]} is not read: it holds pickles, which can run any code." if found else "")
 
 

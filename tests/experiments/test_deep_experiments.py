@@ -1,0 +1,217 @@
+"""The experiments on deep networks, on a few small images and with narrow networks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from typer.testing import CliRunner
+
+from largestep import experiments
+from largestep.cli import app
+from largestep.deep import data, presets, training
+from largestep.deep.data import Dataset
+from largestep.experiments import Budget, deep_runs
+from largestep.experiments.deep_runs import run_all, survived
+
+COMMAND = [str(Path(sys.executable).with_name("largestep"))]
+BUDGET = Budget([0, 1, 2], quick=True, threads=1)
+TINY = {"epochs": 10, "batch_size": 8, "train": None}
+NARROW = {
+    "resnet18": {**TINY, "model_settings": {"width": 2}},
+    "densenet100": {**TINY, "model": "small_resnet", "model_settings": {"widths": (2, 3)}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def without_processes(monkeypatch):
+    """Train in a thread of this process: starting another takes seconds."""
+
+    @contextmanager
+    def workers(number):
+        with ThreadPoolExecutor(1) as pool:
+            yield pool
+
+    monkeypatch.setattr(deep_runs, "_workers", workers)
+
+
+@pytest.fixture
+def tiny(monkeypatch, without_processes):
+    for name, changes in NARROW.items():
+        monkeypatch.setitem(presets.PRESETS, name, replace(presets.PRESETS[name], **changes))
+    monkeypatch.setattr(data, "load", lambda name, *_, **__: images(name))
+
+
+def images(name="made up"):
+    """Return 24 + 16 colour images of two classes, one brighter than the other."""
+    rng = np.random.default_rng(0)
+
+    def part(n):
+        labels = torch.arange(n) % 2
+        noise = torch.from_numpy(rng.integers(0, 128, (n, 3, 32, 32)).astype(np.uint8))
+        return noise + (100 * labels[:, None, None, None]).to(torch.uint8), labels
+
+    return Dataset.of(name, *part(24), *part(16), 2)
+
+
+def settings(**changes):
+    narrow = {"epochs": 2, "batch_size": 8, "evaluations": 3, "model_settings": {"widths": (2, 3)}}
+    return training.Training("small_resnet", **{"step_size": 0.1, **narrow, **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [
+        ("resnet18", ["cifar10, plain", "cifar10, sota"]),
+        (
+            "densenet100",
+            [f"{d}, {s}" for d in data.NAMES if d != "digits" for s in ("plain", "sota")],
+        ),
+    ],
+)
+def test_the_large_experiments_compute_claim_and_draw(name, runs, tiny, tmp_path):
+    experiment = experiments.get(name)
+    results = experiment.compute(BUDGET)
+    assert list(results) == runs
+    for dataset in results.values():
+        assert set(dataset.sizes) == {"schedule", "seed", "step", "layer"}
+        assert dataset.sizes["schedule"] == 5
+        assert dataset.seed.values.tolist() == [0, 1, 2]
+        assert dataset.step.values.tolist() == [0, 1, 2, 3]
+    found = [claim.check(results) for claim in experiment.claims]
+    assert len({(c["claim"], c["measured"]) for c in found}) == len(found) == 13 * len(runs)
+    assert all(c["verdict"] in ("holds", "does not hold", "undecided") for c in found)
+    figures = experiment.draw(results)
+    assert len(figures) == len(runs)
+    figures["figure"].savefig(tmp_path / "figure.png")
+
+
+def test_what_has_been_kept_is_taken_up(tiny, tmp_path, monkeypatch):
+    experiment = experiments.get("resnet18")
+    kept = replace(BUDGET, seeds=[0], folder=tmp_path)
+    first = experiment.compute(kept)
+    assert len(list(tmp_path.glob("*/results.nc"))) == 10
+    monkeypatch.setattr(training.Run, "take_step", lambda self: pytest.fail("it trains again"))
+    again = experiment.compute(kept)
+    for name, dataset in first.items():
+        xr.testing.assert_identical(dataset, again[name])
+
+
+def test_lost_runs_are_masked_and_counted(without_processes):
+    schedules = {"small": settings(), "huge": settings(step_size=1e9)}
+    found = run_all("lost", Budget([0, 1]), schedules, images(), survived)
+    assert found.diverged_at.sel(schedule="small").isnull().all()
+    ended = found.diverged_at.sel(schedule="huge")
+    assert ended.notnull().all()
+    huge = found.sel(schedule="huge")
+    late = found.step >= ended
+    assert late.isel(step=-1).all()
+    for name in ("train_loss", "test_error", "distinct"):
+        assert huge[name].where(late).isnull().all()
+        assert found[name].sel(schedule="small").notnull().all()
+    assert huge.train_loss.sel(step=0).notnull().all()
+
+
+def test_masking_starts_with_a_collapse_that_stays():
+    results = xr.Dataset(
+        {
+            "test_error": ("step", [0.9, 0.5, 0.9]),
+            "step_size": ("step", [1.0, 2.0, 3.0]),
+            "diverged_at": np.nan,
+            "collapsed_at": 20.0,
+        },
+        coords={"step": [0, 10, 20]},
+    )
+    found = survived(training.Trained(None, None, results), settings(), images())
+    np.testing.assert_array_equal(found.test_error, [0.9, 0.5, np.nan])
+    np.testing.assert_array_equal(found.step_size, [1.0, 2.0, 3.0])
+    assert found.diverged_at == 20.0
+
+
+def test_results_do_not_depend_on_how_many_run_at_once(request):
+    arguments = ("threads", Budget([0, 1], threads=2), {"a": settings()}, images(), survived)
+    side_by_side = run_all(*arguments)
+    request.getfixturevalue("without_processes")
+    xr.testing.assert_identical(side_by_side, run_all(*arguments))
+
+
+def ended_from_outside(trained, job, examples):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_lost_process_is_named():
+    with pytest.raises(ChildProcessError, match=r"ended from outside, .*fewer --threads"):
+        run_all("lost", Budget([0], threads=1), {"a": settings()}, images(), ended_from_outside)
+
+
+def test_on_a_gpu_ctrl_c_stops_what_the_command_catches(monkeypatch):
+    def stop(*_, **__):
+        raise training.Stopped("stopped at step 1 of 2", signal.SIGINT)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(training, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_all("gpu", Budget([0]), {"a": settings()}, images(), survived)
+
+
+def in_session(process):
+    """Return the processes of a session that still run."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,stat=", "-s", str(process.pid)], capture_output=True, text=True
+    ).stdout.splitlines()
+    return [line for line in listed if "Z" not in line.split()[1]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(number, tmp_path):
+    options = ["--quick", "--seeds", "1", "--threads", "2", "--out", str(tmp_path)]
+    arguments = [*COMMAND, "reproduce", "digits", *options]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(tmp_path.glob("runs/*/.lock")):
+        time.sleep(0.01)
+    if number == signal.SIGINT:  # as a terminal would send it: to all
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    errors = process.communicate(timeout=20)[1]
+    while time.monotonic() < deadline and in_session(process):
+        time.sleep(0.1)
+    assert not in_session(process)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        *progress, last = errors.splitlines()
+        assert last == "Stopped. The same command takes up what is finished."
+        assert all(line.startswith("digits, digits, plain, runs") for line in progress)
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+        assert not list(tmp_path.rglob(".checkpoint*"))
+        assert len(list(tmp_path.glob("runs/*/results.nc"))) == 5
+
+
+def test_missing_data_are_one_line(tmp_path):
+    arguments = ["reproduce", "densenet100", "--data", str(tmp_path), "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    message = str(done.exception)
+    assert isinstance(done.exception, FileNotFoundError)
+    assert f"CIFAR-10 is not in {tmp_path}" in message
+    assert "cifar-10-binary.tar.gz" in message
+    assert "--data" in message
+    assert "\n" not in message
