@@ -251,6 +251,10 @@ def test_the_command_line_on_a_run(tmp_path, monkeypatch, capsys):
     run_folder(path, classes=10, channels=1, widths=[4, 8])
     assert command(monkeypatch, "compact", path, "--out", tmp_path / "o", "--examples", 50) == 0
     assert json.loads((tmp_path / "o" / "report.json").read_text())["batch_size"] == 50
+    # The smaller model has the run's data, and can be measured and compacted like the run.
+    (x, _), _ = load_data(None, None, str(tmp_path / "o"))
+    assert len(x) == 300
+    assert command(monkeypatch, "measure", tmp_path / "o", "--out", tmp_path / "m") == 0
 
 
 def test_the_command_line_says_what_is_wrong(net, tmp_path, monkeypatch, capsys):

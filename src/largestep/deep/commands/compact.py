@@ -53,6 +53,9 @@ def run(
     )
     example = calibration[0][0]
     save(smaller, out, example)
+    described = Path(model) / "config.json"
+    if described.is_file():  # so that the smaller model too can say what data it is for
+        runs.write_json(out / "config.json", runs.read_json(described))
     if onnx:
         export_onnx(smaller, out / "model.onnx", example)
     runs.write_json(out / "report.json", report.to_dict())
