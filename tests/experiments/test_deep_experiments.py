@@ -20,7 +20,7 @@ from largestep import experiments
 from largestep.cli import app
 from largestep.deep import data, presets, training
 from largestep.deep.data import Dataset
-from largestep.experiments import Budget, deep_runs
+from largestep.experiments import Budget, compaction, deep_runs, digits_hold
 from largestep.experiments.deep_runs import run_all, survived
 
 COMMAND = [str(Path(sys.executable).with_name("largestep"))]
@@ -215,3 +215,46 @@ def test_missing_data_are_one_line(tmp_path):
     assert "cifar-10-binary.tar.gz" in message
     assert "--data" in message
     assert "\n" not in message
+
+
+def test_compaction_measures_and_draws_every_network(tiny, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "digits", replace(presets.PRESETS["digits"], **TINY))
+    chosen = compaction.schedules()
+    monkeypatch.setattr(compaction, "schedules", lambda: {k: _narrow(v) for k, v in chosen.items()})
+    experiment = experiments.get("compaction")
+    results = compaction.compute(Budget([0], quick=True, threads=1, data=Path("there")))
+    assert set(results) == {"digits", "resnet18"}
+    found = results["digits"]
+    assert found.sizes == {"schedule": 7, "seed": 1, "way": 2}
+    assert (found.parameters.fillna(1) <= 1).all()
+    assert (found.pruned_parameters <= found.parameters).where(found.parameters.notnull(), 1).all()
+    exact = found.sel(way="exact")
+    assert (exact.held_out_difference.fillna(0) <= 1e-4).all()
+    for claim in experiment.claims:
+        assert claim.check(results)["verdict"] in ("holds", "does not hold", "undecided")
+    assert list(experiment.draw(results)) == ["figure", "resnet18"]
+
+
+def test_a_network_that_was_lost_is_not_compacted(tiny):
+    found = run_all(
+        "lost", Budget([0], threads=1), {"large": settings(step_size=1e9)}, images(), _compacted
+    )
+    assert found.to_array().isnull().all()
+
+
+def _compacted(*given):
+    return compaction.compacted(*given)
+
+
+def _narrow(job):
+    return replace(job, epochs=10, batch_size=8, model_settings={"widths": (4, 6)})
+
+
+def test_holding_is_compared_with_the_best_of_a_grid(tiny, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "digits", replace(presets.PRESETS["digits"], **TINY))
+    grid = {"narrow": ({"model_settings": {"widths": (2, 3)}}, (0.01, 0.1, 1e9))}
+    monkeypatch.setattr(digits_hold, "NETWORKS", grid)
+    results = digits_hold.compute(BUDGET)
+    assert results["narrow"].diverged_at.sel(schedule="1e+09").notnull().all()
+    assert digits_hold.best("narrow", results) in ("0.01", "0.1")
+    assert digits_hold.draw(results)["figure"].axes
