@@ -41,6 +41,7 @@ def list_experiments() -> None:
         duration = f"{experiment.seconds:.0f} s" if experiment.seconds < 3600 else "hours"
         table.add_row(name, experiment.shows, str(experiment.seeds), duration)
     Console().print(table)
+    print(f"{', '.join(experiments.BY_NAME)} run only when they are named.")
 
 
 @app.command()
@@ -48,7 +49,7 @@ def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[EXPERIMENT]...", help="By default all but the last four of `list`."
+            metavar="[EXPERIMENT]...", help="By default those that need no data and little time."
         ),
     ] = None,
     out: Out = Path("results"),
