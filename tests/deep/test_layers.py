@@ -279,14 +279,6 @@ def test_taking_inputs_changes_no_random_state_and_stops_at_the_count(images):
         layers.take(["abc"], 5)
 
 
-def test_outputs_are_those_of_evaluation(net, images):
-    expected = net.eval()(images).detach()
-    net.train()
-    found = torch.cat(list(layers.outputs(net, [images[:3], images[3:]])))
-    torch.testing.assert_close(found, expected)
-    assert net.training
-
-
 class Unfit(nn.Module):
     """Its rectifier works on a parameter, on the inputs, and on them with the positions first."""
 

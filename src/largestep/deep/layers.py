@@ -20,7 +20,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
 
-__all__ = ["Batch", "Layer", "Layers", "Units", "gather", "outputs", "take", "unwrapped"]
+__all__ = ["Batch", "Layer", "Layers", "Units", "gather", "take", "unwrapped"]
 
 Batch = Any
 """A tensor, a tuple or list whose first entry is the input, or a dictionary of arguments."""
@@ -230,20 +230,6 @@ def gather(
             + (f" ({passed_over})" if passed_over else "")
         )
     return {name: Layer(torch.cat(found), *about[name]) for name, found in parts.items()}
-
-
-def outputs(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    forward: Callable[[nn.Module, Batch], Any] | None = None,
-) -> Iterator[Tensor]:
-    """Yield the model's outputs for each batch, in evaluation mode and without a trace."""
-    model = unwrapped(model)
-    for batch in batches:
-        with _without_a_trace(model):
-            output = _tensor("(outputs)", (forward or _forward)(model, _moved(batch, model)))
-            _refuse_other_rows("(outputs)", output, _size(batch))
-        yield output
 
 
 class _Recorder:

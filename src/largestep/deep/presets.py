@@ -14,10 +14,8 @@ from largestep import checks
 from largestep.deep.training import Controller, Training
 from largestep.schedules import Schedule, as_schedule, constant, exponential, piecewise
 
-__all__ = ["PHASES", "PRESETS", "SCHEDULES", "SETTINGS", "Hold", "Preset", "large", "training"]
+__all__ = ["PRESETS", "SCHEDULES", "SETTINGS", "Hold", "Preset", "large", "training"]
 
-PHASES = (0.1, 0.3, 0.5)
-"""The paper's fractions of training with large steps."""
 SCHEDULES = ("small", "large", "hold")
 """Constant small steps, the three phases of large ones, or a controller that holds the loss."""
 SETTINGS = ("plain", "sota")
