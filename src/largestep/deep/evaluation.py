@@ -12,6 +12,7 @@ from torch.optim.swa_utils import update_bn
 from largestep.deep import models
 from largestep.deep.data import Dataset, permutation
 from largestep.deep.layers import gather
+from largestep.deep.probe import MEASURES
 from largestep.metrics import FeatureSparsity, feature_sparsity
 
 if TYPE_CHECKING:
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Evaluations", "autocast"]
 
 _BATCH = 500
-_SPARSITY = {
-    "raw": "share of active units",
-    "distinct": "feature sparsity",
-    "dead": "dead units",
-    "merged": "merged units",
-}
 _LOSSES = {
     "train_loss": "training loss",
     "train_error": "training error",
@@ -82,7 +77,7 @@ class Evaluations:
         for prefix in ("", "averaged_") if settings.averaging else ("",):
             for name in _LOSSES:
                 self.rows[prefix + name] = torch.full_like(self.rows["step_size"], torch.nan)
-            for name in _SPARSITY:
+            for name in MEASURES:
                 self.rows[prefix + name] = torch.full(
                     (len(self.steps), len(self.layers)), torch.nan, dtype=torch.float64
                 )
@@ -126,7 +121,7 @@ class Evaluations:
             },
             coords={"step": self.steps, "layer": list(self.layers)},
         )
-        long_names = _LOSSES | _SPARSITY
+        long_names = _LOSSES | MEASURES
         long_names |= {f"averaged_{k}": f"{v}, averaged weights" for k, v in long_names.items()}
         long_names |= {
             "step_size": "step size η",
@@ -166,7 +161,7 @@ class Evaluations:
                 spread = (outputs.amax(0) - outputs.amin(0)).max()
                 collapsed = bool(spread <= 1e-6 * outputs.abs().max())
         for column, found in enumerate(self._sparsity(model)):
-            for name in _SPARSITY:
+            for name in MEASURES:
                 self.rows[prefix + name][row, column] = getattr(found, name, torch.nan)
         model.train()
         return collapsed

@@ -15,18 +15,20 @@ from largestep.deep.layers import Batch, Layer, Layers, Units, gather, take, unw
 from largestep.deep.sharpness import Hessian, largest_eigenvalues
 from largestep.metrics import FeatureSparsity, Plateau, feature_sparsity
 
-__all__ = ["Logger", "Probe", "sparsity"]
+__all__ = ["MEASURES", "Logger", "Probe", "sparsity"]
 
 Logger = Callable[[int, Mapping[str, float]], Any]
 """Takes a step and the scalars measured there, by name."""
 
-_MEASURES = {
+MEASURES = {
     "raw": "share of active units",
     "distinct": "feature sparsity",
     "dead": "dead units",
     "merged": "merged units",
-    "units": "units measured",
 }
+"""What is measured of a layer, as `metrics.FeatureSparsity` names it, in words."""
+
+_RECORDED = MEASURES | {"units": "units measured"}
 
 
 def sparsity(
@@ -228,7 +230,7 @@ class Probe:
                 ).reshape(len(self._records), len(layers)),
                 {"long_name": long_name},
             )
-            for measure, long_name in _MEASURES.items()
+            for measure, long_name in _RECORDED.items()
         }
         if self._sharpness:
             sharpness = [self._sharpness.get(step, np.nan) for step in self._records]
@@ -279,15 +281,14 @@ class Probe:
                 if name not in self._warned:
                     warnings.warn(f"layer {name!r}: {error}", RuntimeWarning, stacklevel=3)
                 self._warned.add(name)
-                record[name] = dict.fromkeys(_MEASURES, np.nan)
+                record[name] = dict.fromkeys(_RECORDED, np.nan)
             else:
-                record[name] = {measure: float(getattr(measured, measure)) for measure in _MEASURES}
+                record[name] = {measure: float(getattr(measured, measure)) for measure in _RECORDED}
         self._records[self.steps] = record
         scalars = {
-            f"{measure}/{name}": value
+            f"{measure}/{name}": values[measure]
             for name, values in record.items()
-            for measure, value in values.items()
-            if measure != "units"
+            for measure in MEASURES
         }
         if self.loss_function is not None:
             hessian = Hessian(self.model, self.loss_function, take(self.batches, 128))

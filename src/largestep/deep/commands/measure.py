@@ -12,7 +12,7 @@ from rich.table import Table
 from largestep import checks, metrics, runs
 from largestep.deep.layers import Units, gather, take
 from largestep.deep.loading import load_data, load_model
-from largestep.deep.probe import sparsity
+from largestep.deep.probe import MEASURES, sparsity
 from largestep.figures.probe import draw_layers
 from largestep.figures.style import write_figure
 
@@ -84,7 +84,7 @@ def run(
         row = {"layer": name, "width": layer.width, "units": layer.features.shape[1]}
         if layer.features.isfinite().all():
             found = sparsity(layer, correlation_threshold, smooth_threshold)
-            row |= {key: getattr(found, key) for key in ("raw", "distinct", "dead", "merged")}
+            row |= {key: getattr(found, key) for key in MEASURES}
             row["effective_rank"] = metrics.effective_rank(layer.features.double())
         rows.append(row)
     settings = {
