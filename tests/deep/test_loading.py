@@ -48,7 +48,12 @@ def run_folder(path, name="small_resnet", *, classes=7, channels=2, **settings):
     save_file(model.state_dict(), path / "model.safetensors")
     configuration = {
         "settings": {"model": name, "model_settings": settings},
-        "data": {"name": "digits", "training examples": 300},
+        "data": {
+            "name": "digits",
+            "training examples": 300,
+            "channels": channels,
+            "classes": classes,
+        },
     }
     (path / "config.json").write_text(json.dumps({"configuration": configuration}))
     return model

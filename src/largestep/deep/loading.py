@@ -22,6 +22,12 @@ __all__ = ["Part", "load_arrays", "load_data", "load_model", "read_weights"]
 Part = tuple[Tensor, Tensor | None]
 """Inputs, and labels if there are any."""
 
+_NEEDED = {
+    "settings": ("model", "model_settings"),
+    "data": ("name", "training examples", "channels", "classes"),
+}
+"""What a run's configuration must say for its model and its data to be had again."""
+
 
 def load_model(spec: str, weights: Path | None = None) -> nn.Module:
     """Return a model in evaluation mode, on the CPU.
@@ -55,7 +61,14 @@ def load_model(spec: str, weights: Path | None = None) -> nn.Module:
         if (folder / "model.py").is_file():
             model = _made(folder / "model.py", "Model")
         elif (folder / "config.json").is_file():
-            model = _trained(_settings(folder)["settings"], read_weights(weights))
+            config = _configuration(folder)
+            settings, data = config["settings"], config["data"]
+            model = models.build(
+                settings["model"],
+                data["classes"],
+                channels=data["channels"],
+                **settings["model_settings"],
+            )
         else:
             raise FileNotFoundError(
                 f"{folder} holds neither model.py nor config.json: name a folder that `largestep "
@@ -132,7 +145,7 @@ def load_data(data: str | None, folder: Path | None, model: str) -> tuple[Part, 
     if data is None:
         if not (Path(model) / "config.json").is_file():
             raise ValueError("data must be named with --data: a file or a data set")
-        described = _settings(Path(model))["data"]
+        described = _configuration(Path(model))["data"]
         data, train = described["name"], described["training examples"]
     if data in datasets.NAMES:
         # As many as the run had: the images' mean and deviation are theirs.
@@ -150,23 +163,17 @@ def load_data(data: str | None, folder: Path | None, model: str) -> tuple[Part, 
     return first, second
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def _configuration(folder: Path) -> dict[str, Any]:
     """Return the configuration of a training run: its settings and data."""
     path = folder / "config.json"
     try:
         config: dict[str, Any] = runs.read_json(path)["configuration"]
-        config["settings"]["model"], config["data"]["name"], config["data"]["training examples"]
+        for group, names in _NEEDED.items():
+            for name in names:
+                config[group][name]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not the configuration of a training run: {error!r}") from error
     return config
-
-
-def _trained(settings: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
-    """Return the model of a training run, for as many channels and classes as its weights have."""
-    name, changes = settings["model"], settings.get("model_settings", {})
-    parameters = [key for key, _ in models.build(name, 1, channels=1, **changes).named_parameters()]
-    first, last = (weights.get(parameters[end], torch.empty(0, 0)) for end in (0, -1))
-    return models.build(name, max(len(last), 1), channels=max(first.shape[1], 1), **changes)
 
 
 def _made(path: Path, function: str) -> nn.Module:

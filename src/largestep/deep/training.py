@@ -518,6 +518,8 @@ def _configuration(settings: Training, data: Dataset) -> dict[str, Any]:
         "name": data.name,
         "training examples": len(data.x_train),
         "test examples": len(data.x_test),
+        "channels": data.x_train.shape[1],
+        "classes": data.classes,
         "digest": digest.hexdigest(),
     }
     return json.loads(json.dumps({"settings": listed, "data": described}))
