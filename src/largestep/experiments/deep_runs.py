@@ -64,11 +64,12 @@ def run_all(
     ChildProcessError
         If a process was ended from outside.
     """
+    code = runs.configuration("", [], quick=False, deep=True)["code"]
     jobs: dict[tuple[str, int], _Job] = {}
     for label, settings in schedules.items():
         for seed in budget.seeds:
             job = replace(settings, seed=seed, epochs=budget.steps(settings.epochs))
-            jobs[label, seed] = (job, _folder(budget, label, job, data))
+            jobs[label, seed] = (job, _folder(budget, label, job, data, code))
     found: dict[tuple[str, int], xr.Dataset] = {}
     with track(f"{name}, runs" if budget.progress else None, len(jobs)) as advance:
         for key, dataset in _done(jobs, data, work, budget.threads):
@@ -158,11 +159,10 @@ def _run(job: "Training", folder: Path | None, data: "Dataset", work: Work) -> x
     return work(train(job, data, out=folder, resume=folder is not None), job, data)
 
 
-def _folder(budget: Budget, label: str, job: "Training", data: "Dataset") -> Path | None:
+def _folder(budget: Budget, label: str, job: "Training", data: "Dataset", code: str) -> Path | None:
     """Return where a run is kept: runs of other settings, or by other code, have other folders."""
     if budget.folder is None:
         return None
-    code = runs.configuration("", [], quick=False, deep=True)["code"]
     described = f"{job!r} {data.name} {len(data.x_train)} {code}"
     digest = hashlib.sha256(described.encode()).hexdigest()[:8]
     readable = "-".join(f"{job.model} {data.name} {label} {job.seed} {digest}".split())
