@@ -21,6 +21,7 @@ from largestep.cli import app
 from largestep.deep import data, presets, training
 from largestep.deep.data import Dataset
 from largestep.experiments import Budget, compaction, deep_runs, digits_hold
+from largestep.experiments.deep_networks import best
 from largestep.experiments.deep_runs import run_all, survived
 
 COMMAND = [str(Path(sys.executable).with_name("largestep"))]
@@ -256,5 +257,5 @@ def test_holding_is_compared_with_the_best_of_a_grid(tiny, monkeypatch):
     monkeypatch.setattr(digits_hold, "NETWORKS", grid)
     results = digits_hold.compute(BUDGET)
     assert results["narrow"].diverged_at.sel(schedule="1e+09").notnull().all()
-    assert digits_hold.best("narrow", results) in ("0.01", "0.1")
+    assert best(results["narrow"]) in ("0.01", "0.1")
     assert digits_hold.draw(results)["figure"].axes

@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 from largestep.experiments.base import Budget, Experiment
 from largestep.experiments.claims import Claim
 from largestep.experiments.common import at_end, falls
-from largestep.experiments.deep_networks import HELD, error, sparsity
+from largestep.experiments.deep_networks import (
+    HELD,
+    best,
+    held_above_best,
+    held_survives,
+    sparsity,
+)
 from largestep.experiments.deep_runs import run_all, survived
 from largestep.figures.deep import draw_ends
 from largestep.runs import Results
@@ -63,32 +69,9 @@ def draw(results: Results) -> Mapping[str, Figure]:
     return {"figure": draw_ends(results)}
 
 
-def best(name: str, results: Results) -> str:
-    """Return the step size of the grid with the lowest median test error, all seeds there."""
-    dataset = results[name]
-    grid = [label for label in dataset.schedule.values if label != HELD]
-    whole = [label for label in grid if np.isfinite(at_end(error(dataset), label)).all()]
-    return min(whole or grid, key=lambda label: float(np.nanmedian(at_end(error(dataset), label))))
-
-
-def _survives(name: str, results: Results) -> np.ndarray:
-    survived: np.ndarray = results[name].diverged_at.sel(schedule=HELD).isnull().values
-    return survived.astype(float)
-
-
-def _error_above_best(name: str, results: Results) -> np.ndarray:
-    dataset = results[name]
-    difference: np.ndarray = at_end(error(dataset), HELD) - at_end(
-        error(dataset), best(name, results)
-    )
-    return difference
-
-
 def _sparsity_over_best(name: str, results: Results) -> np.ndarray:
     dataset = results[name]
-    ratio: np.ndarray = at_end(sparsity(dataset), HELD) / at_end(
-        sparsity(dataset), best(name, results)
-    )
+    ratio: np.ndarray = at_end(sparsity(dataset), HELD) / at_end(sparsity(dataset), best(dataset))
     return ratio
 
 
@@ -99,7 +82,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
         Claim(
             f"No run of LossStabilization diverges or collapses ({name}).",
             "1 if the seed has neither diverged nor collapsed",
-            partial(_survives, name),
+            partial(held_survives, name),
             "above",
             0.999,
             centre="mean",
@@ -107,7 +90,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
         Claim(
             f"LossStabilization ends within half a point of the grid's best test error ({name}).",
             "test error minus that of the grid's step size with the lowest median, same seed",
-            partial(_error_above_best, name),
+            partial(held_above_best, name),
             "below",
             0.005,
         ),
