@@ -554,6 +554,10 @@ def test_random_state_is_untouched():
     before = torch.random.get_rng_state()
     compact(model, torch.utils.data.DataLoader(x, 16, shuffle=True), held_out=x)
     assert torch.equal(before, torch.random.get_rng_state())
+    own = torch.Generator().manual_seed(0)
+    before = own.get_state()
+    compact(model, torch.utils.data.DataLoader(x, 16, shuffle=True, generator=own), held_out=x)
+    assert torch.equal(before, own.get_state())
 
 
 def test_the_report_is_json_and_a_table():

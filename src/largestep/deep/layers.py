@@ -126,7 +126,7 @@ def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
         batches = [batches]
     taken: list[Batch] = []
     left = count
-    with random_states_restored(), _loader_restored(batches) as read:
+    with random_states_restored(), loader_restored(batches) as read:
         for batch in read:
             size = min(_size(batch), left)
             if size > 0:
@@ -528,7 +528,7 @@ def attributes_restored(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _loader_restored(batches: Iterable[Batch]) -> Iterator[Iterable[Batch]]:
+def loader_restored(batches: Iterable[Batch]) -> Iterator[Iterable[Batch]]:
     """Give batches to read from; if they are a loader, one whose use it does not notice."""
     if not isinstance(batches, DataLoader):
         yield batches

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, Wei
 
 from largestep import checks
 from largestep.deep.functional import ModelFunction
+from largestep.deep.layers import loader_restored
 
 __all__ = [
     "Eigenvalues",
@@ -118,15 +119,11 @@ class _Curvature(LinearOperator):
 
     @contextmanager
     def _pass(self, seed: int) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
-        """Go through the batches; a loader's own generator also stays as it was."""
-        generator = getattr(self._batches, "generator", None)
-        state = None if generator is None else generator.get_state()
-        with self._function.undisturbed():
+        """Go through the batches; a loader too stays as it was."""
+        with self._function.undisturbed(), loader_restored(self._batches) as batches:
             # What is random in the loss then differs between the first two passes.
             torch.manual_seed(seed)
-            yield map(self._pair, self._batches)
-        if generator is not None:
-            generator.set_state(state)
+            yield map(self._pair, batches)
 
     def _pair(self, batch: Any) -> tuple[Tensor, Tensor]:
         if (

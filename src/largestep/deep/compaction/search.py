@@ -27,7 +27,7 @@ from largestep.deep.compaction.units import (
     largest_errors,
     rewired,
 )
-from largestep.deep.layers import random_states_restored, unwrapped
+from largestep.deep.layers import loader_restored, random_states_restored, unwrapped
 from largestep.deep.processes import memory_format
 from largestep.metrics.redundancy import REASONS, Redundancy
 
@@ -181,8 +181,8 @@ class _Data:
                 f"{type(batches).__name__}"
             )
         inputs, labels = [], []
-        with random_states_restored(device):
-            for number, batch in enumerate(batches):
+        with random_states_restored(device), loader_restored(batches) as read:
+            for number, batch in enumerate(read):
                 parts = batch if isinstance(batch, tuple | list) else (batch,)
                 if not parts or not all(isinstance(part, Tensor) for part in parts[:2]):
                     raise TypeError(
