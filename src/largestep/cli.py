@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -249,7 +249,10 @@ def measure(
         list[str] | None,
         typer.Option("--layer", help="Name or pattern, several times; activations by default."),
     ] = None,
-    units: Annotated[str, typer.Option(help="position, as in the paper, or channel.")] = "position",
+    units: Annotated[
+        Literal["position", "channel"],
+        typer.Option(help="What counts: each position of a channel, as in the paper, or channels."),
+    ] = "position",
     examples: Annotated[int, typer.Option(min=1, help="The most inputs.")] = 1024,
     max_units: Annotated[int, typer.Option(min=1, help="The most units of a layer.")] = 1000,
     correlation_threshold: Correlation = 0.95,
@@ -270,15 +273,13 @@ def measure(
     """
     from largestep.deep.commands.measure import run
 
-    if units not in ("position", "channel"):
-        raise ValueError(f"units must be position or channel, got {units!r}")
     run(
         model,
         weights=weights,
         data=data,
         folder=folder,
         layers=layers or [],
-        units="channel" if units == "channel" else "position",
+        units=units,
         examples=examples,
         max_units=max_units,
         correlation_threshold=correlation_threshold,
