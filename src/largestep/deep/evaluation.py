@@ -168,10 +168,7 @@ class Evaluations:
 
     def _sparsity(self, model: nn.Module) -> list[FeatureSparsity | None]:
         """Return the sparsity of each stage, None where features are not finite."""
-        with self._autocast():
-            layers = gather(
-                model, self._train, self.layers, max_units=self._settings.max_units, seed=0
-            )
+        layers = gather(model, self._train, self.layers, max_units=self._settings.max_units)
         features = [layers[name].features for name in self.layers]
         return [feature_sparsity(f) if bool(f.isfinite().all()) else None for f in features]
 
