@@ -3,23 +3,9 @@ import pytest
 
 import largestep as ls
 from largestep.dynamics import GD, SGD, LabelNoise
-from largestep.networks import Network, ReLU, compiled
+from largestep.networks import ReLU
 from largestep.problems import Problem
 from largestep.schedules import decay, linear
-
-
-@compiled
-def line(theta, x, layout, workspace, gradient):
-    gradient[0] = x[0]
-    return theta[0] * x[0]
-
-
-class Line(Network):
-    inputs, parameters, prediction_and_gradient = 1, 1, line
-
-    def initialize(self, rng):
-        return np.zeros(1)
-
 
 BASES = [
     SGD(),
@@ -50,13 +36,13 @@ def test_no_noise_is_the_descent_bit_for_bit(sparse_problem, diagonal, base):
 
 
 @pytest.mark.parametrize("base", [SGD(), GD(), SGD(momentum=0.6), GD(momentum=0.6)], ids=repr)
-def test_stationary_variance_in_one_dimension(base):
+def test_stationary_variance_in_one_dimension(line, base):
     # With noise of variance s² in each step: θ_{k+1} = (1 + μ − ηλ) θ_k − μ θ_{k−1} + noise, an
     # autoregression of order 2. Without momentum this is s²/(2ηλ − η²λ²).
     x = np.ones(1) if isinstance(base, SGD) else np.array([1.0, -0.5, 0.2, 0.8])
     step_size, sigma, samples = 0.5, 0.3, 10_000
     runs = ls.simulate(
-        Line(),
+        line,
         Problem(x[:, np.newaxis], np.zeros(len(x))),
         LabelNoise(sigma, of=base),
         step_size,

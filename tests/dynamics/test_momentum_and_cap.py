@@ -3,22 +3,9 @@ import pytest
 
 import largestep as ls
 from largestep.dynamics import GD, SGD
-from largestep.networks import DiagonalLinear, Network, ReLU, compiled
+from largestep.networks import DiagonalLinear, ReLU
 from largestep.problems import Problem
 from largestep.schedules import decay
-
-
-@compiled
-def line(theta, x, layout, workspace, gradient):
-    gradient[0] = x[0]
-    return theta[0] * x[0]
-
-
-class Line(Network):
-    inputs, parameters, prediction_and_gradient = 1, 1, line
-
-    def initialize(self, rng):
-        return np.zeros(1)
 
 
 def by_hand(network, problem, theta, order, step_sizes, momentum=0.0, cap=np.inf):
@@ -101,11 +88,11 @@ def test_momentum_is_pytorchs(batch, rng):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_heavy_ball_is_stable_below_twice_one_plus_momentum(momentum):
+def test_heavy_ball_is_stable_below_twice_one_plus_momentum(line, momentum):
     problem = Problem(np.array([[1.0], [2.0]]), np.array([1.0, 2.0]))  # curvature 2.5
     edge = 2 * (1 + momentum) / 2.5
     runs = ls.simulate(
-        Line(),
+        line,
         problem,
         GD(momentum=momentum),
         {"below": 0.95 * edge, "above": 1.05 * edge},
@@ -116,9 +103,9 @@ def test_heavy_ball_is_stable_below_twice_one_plus_momentum(momentum):
     assert runs.diverged_at.sel(schedule="above") > 0
 
 
-def test_a_capped_step_multiplies_its_residual_by_one_minus_cap():
+def test_a_capped_step_multiplies_its_residual_by_one_minus_cap(line):
     runs = ls.simulate(
-        Line(),
+        line,
         Problem(np.array([[3.0]]), np.array([6.0])),
         SGD(cap=1.5),
         100.0,
