@@ -22,6 +22,7 @@ from largestep.figures.diagonal import draw_measures
 from largestep.runs import Results
 from largestep.schedules import Schedule, constant, decay
 
+STEPS = 100_001
 SMALL = "0.25"
 LARGE = ("0.282, /4.8 at 10%", "0.282, /3.4 at 30%", "0.282, /1.5 at 50%")
 LENGTHS = ("10%", "30%", "50%")
@@ -59,7 +60,7 @@ def train(
         problems.sparse_regression(n=80, d=200, nonzeros=20, seed=0, dense=dense),
         SGD(batch_size=1),
         schedules,
-        steps=budget.steps(100_001),
+        steps=budget.steps(STEPS),
         seeds=budget.seeds,
         measure=MEASURES,
         threads=budget.threads,

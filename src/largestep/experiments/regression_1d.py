@@ -41,6 +41,7 @@ SCHEDULES = {
 }
 
 
+STEPS = 31_623
 NETWORK = networks.ReLU(
     widths=(1, 100),
     biases=(True, False),
@@ -57,7 +58,7 @@ def compute(budget: Budget) -> Results:
             problems.one_dimensional_regression(),
             SGD(batch_size=1),
             SCHEDULES,
-            steps=budget.steps(31_623),
+            steps=budget.steps(STEPS),
             seeds=budget.seeds,
             measure=(
                 "train_loss",

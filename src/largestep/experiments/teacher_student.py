@@ -38,7 +38,7 @@ SCHEDULES = {
     LARGE[1]: decay(0.455, factor=4, at=0.3),
     LARGE[2]: decay(0.455, factor=5, at=0.5),
 }
-CAP = 3.0
+CAP, STEPS = 3.0, 14_126
 STUDENT = networks.ReLU(
     widths=(2, 20),
     biases=False,
@@ -90,7 +90,7 @@ def compute(budget: Budget) -> Results:
         problem(),
         SCHEDULES,
         cap=CAP,
-        steps=14_126,
+        steps=STEPS,
         measure=(
             "train_loss",
             "test_loss",

@@ -35,7 +35,7 @@ SCHEDULES = {
     LARGE[1]: decay(WARM_UP, factor=2.5, at=0.3),
     LARGE[2]: decay(WARM_UP, factor=5, at=0.5),
 }
-CAP = 3.0
+CAP, STEPS = 3.0, 10_001
 TEACHER = networks.ReLU(widths=(5, 2, 2), weights_from=networks.Gaussian(1.0))
 STUDENT = networks.ReLU(widths=(5, 10, 10), weights_from=networks.Gaussian(0.8))
 DATA_SEED = 0
@@ -56,7 +56,7 @@ def compute(budget: Budget) -> Results:
         problem(),
         SCHEDULES,
         cap=CAP,
-        steps=10_001,
+        steps=STEPS,
         measure=(
             "train_loss",
             "test_loss",
