@@ -9,7 +9,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 import benchmarks
-from largestep import runs
+from largestep import _files
 
 
 def main() -> None:
@@ -35,8 +35,8 @@ def main() -> None:
             ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}"
             ours = f"{row['ours_s']:.4g} s"
             print(f"{row['name']:60} {baseline:>10} {ours:>10} {ratio:>8}   {row['goal']}")
-    runs.prepare_folder(options.out.parent)
-    runs.write_json(options.out, {"cores": os.cpu_count(), "benchmarks": rows})
+    _files.prepare_folder(options.out.parent)
+    _files.write_json(options.out, {"cores": os.cpu_count(), "benchmarks": rows})
 
 
 if __name__ == "__main__":

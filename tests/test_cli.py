@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from largestep import runs
+from largestep import store
 
 COMMAND = [str(Path(sys.executable).with_name("largestep"))]
 
@@ -66,7 +66,7 @@ def test_finished_work_is_taken_up_and_damaged_work_done_again(reproduced):
     mended = largestep("reproduce", "diagonal", "--quick", "--seeds", 3, "--out", reproduced)
     assert mended.returncode == 0
     assert "computing it again" in mended.stderr
-    assert runs.load(stored)[0]["sgd"].identical(runs.load(stored)[0]["sgd"])
+    assert store.load(stored)[0]["sgd"].identical(store.load(stored)[0]["sgd"])
 
 
 def test_figures_are_redrawn_without_computing(reproduced):

@@ -1,4 +1,4 @@
-from largestep.progress import track
+from largestep._progress import track
 
 
 def test_silence_without_a_description(capsys):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from largestep import checks
+from largestep import _checks
 from largestep.metrics.redundancy import Moments, redundancy
 from largestep.networks import DiagonalLinear, Network, ReLU
 
@@ -65,8 +65,8 @@ def compact(
     >>> smaller.network.d, smaller.inputs.tolist(), smaller.theta.tolist()
     (1, [0], [2.0, 0.5])
     """
-    theta = checks.array("theta", theta, dimensions=1)
-    x = checks.array("x", x, dimensions=2)
+    theta = _checks.array("theta", theta, dimensions=1)
+    x = _checks.array("x", x, dimensions=2)
     if len(x) == 0:
         raise ValueError("x must have at least one row, got none")
     if len(theta) != network.parameters:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from largestep import checks, metrics
+from largestep import _checks, metrics
 from largestep.networks import DiagonalLinear, Network, ReLU
 from largestep.problems import Problem
 
@@ -50,7 +50,7 @@ class Measure:
     coords: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checks.integer("every", self.every, at_least=1)
+        _checks.integer("every", self.every, at_least=1)
 
 
 def named(measures: Iterable[str | Measure]) -> list[Measure]:
@@ -122,9 +122,9 @@ def jacobian_rank(
     several = isinstance(relative_tolerance, Sequence)
     tolerances = np.atleast_1d(relative_tolerance)
     for tolerance in tolerances.tolist():
-        checks.number("relative_tolerance", tolerance, at_least=0.0, at_most=1.0)
+        _checks.number("relative_tolerance", tolerance, at_least=0.0, at_most=1.0)
     if points is not None:
-        checks.integer("points", points, at_least=1)
+        _checks.integer("points", points, at_least=1)
 
     def function(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
         ranks = np.empty((len(thetas), len(tolerances)))

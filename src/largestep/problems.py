@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from largestep import checks
+from largestep import _checks
 from largestep.networks import Network
 
 __all__ = ["Problem", "from_teacher", "one_dimensional_regression", "sparse_regression"]
@@ -49,8 +49,8 @@ class Problem:
         y_test = self.y_train if self.y_test is None else self.y_test
         pairs = {"train": (self.x_train, self.y_train), "test": (x_test, y_test)}
         for part, (x, y) in pairs.items():
-            x = checks.array(f"x_{part}", x, dimensions=2)
-            y = checks.array(f"y_{part}", y, dimensions=1)
+            x = _checks.array(f"x_{part}", x, dimensions=2)
+            y = _checks.array(f"y_{part}", y, dimensions=1)
             if x.size == 0:
                 raise ValueError(f"x_{part} must not be empty, got shape {x.shape}")
             if len(x) != len(y):
@@ -65,7 +65,7 @@ class Problem:
             )
         if self.truth is not None:
             truth = np.asarray(self.truth)
-            self._freeze("truth", checks.array("truth", truth, dimensions=truth.ndim))
+            self._freeze("truth", _checks.array("truth", truth, dimensions=truth.ndim))
 
     def _freeze(self, name: str, value: np.ndarray) -> None:
         value.flags.writeable = False
@@ -127,12 +127,12 @@ def sparse_regression(
     TypeError, ValueError
         If a size is not a positive integer, or `nonzeros` exceeds `d`.
     """
-    n = checks.integer("n", n, at_least=1)
-    d = checks.integer("d", d, at_least=1)
-    nonzeros = checks.integer("nonzeros", nonzeros, at_least=1)
-    test_points = checks.integer("test_points", test_points, at_least=1)
-    seed = checks.integer("seed", seed, at_least=0)
-    noise = checks.number("noise", noise, at_least=0.0)
+    n = _checks.integer("n", n, at_least=1)
+    d = _checks.integer("d", d, at_least=1)
+    nonzeros = _checks.integer("nonzeros", nonzeros, at_least=1)
+    test_points = _checks.integer("test_points", test_points, at_least=1)
+    seed = _checks.integer("seed", seed, at_least=0)
+    noise = _checks.number("noise", noise, at_least=0.0)
     if nonzeros > d:
         raise ValueError(f"nonzeros must be at most d = {d}, got {nonzeros}")
     support = d if dense else nonzeros
@@ -165,7 +165,7 @@ def one_dimensional_regression(test_points: int = 300) -> Problem:
     The "test" inputs are `test_points` uniform points of [min x, max x], without known values
     between the points: their targets are the linear interpolation, for want of a truth.
     """
-    test_points = checks.integer("test_points", test_points, at_least=2)
+    test_points = _checks.integer("test_points", test_points, at_least=2)
     x = (np.arange(12) - 5.5) / 4 + 0.07
     y = np.array([-2, 1.5, 0, 0, 2, 1, 0, -1, 0, 1, 2, -1]) + 0.345
     between = np.linspace(x[0], x[-1], test_points)
@@ -198,12 +198,12 @@ def from_teacher(
     on_sphere : scale the inputs to norm 1.
     test_points : number of test points, drawn as the training points are.
     """
-    n = checks.integer("n", n, at_least=1)
-    test_points = checks.integer("test_points", test_points, at_least=1)
-    truth = checks.array("theta", theta, dimensions=1)
+    n = _checks.integer("n", n, at_least=1)
+    test_points = _checks.integer("test_points", test_points, at_least=1)
+    truth = _checks.array("theta", theta, dimensions=1)
     if len(truth) != teacher.parameters:
         raise ValueError(f"theta must have {teacher.parameters} entries, got {len(truth)}")
-    rng = np.random.RandomState(checks.integer("seed", seed, at_least=0))
+    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0))
     x = rng.standard_normal((n + test_points, teacher.inputs))
     if on_sphere:
         x /= np.linalg.norm(x, axis=1, keepdims=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from largestep import experiments, runs
+from largestep import _files, experiments, provenance, store
 from largestep.experiments import Budget, Experiment
 from largestep.figures.style import write_figure
 from largestep.report import Section, write_page
-from largestep.runs import Results
+from largestep.store import Results
 
 __all__ = ["report", "reproduce", "save_sweep"]
 
@@ -54,9 +54,9 @@ def reproduce(
     chosen = [experiments.get(name) for name in names] or _all_that_run()
     if not only_figures and any(experiment.needs_torch for experiment in chosen):
         import largestep.deep  # noqa: F401  (says what to install)
-    runs.prepare_folder(out)
+    _files.prepare_folder(out)
     for experiment in chosen:
-        folder = runs.prepare_folder(out / experiment.name)
+        folder = _files.prepare_folder(out / experiment.name)
         budget = Budget(
             list(range(experiment.seeds if seeds is None else seeds)),
             quick=quick,
@@ -66,7 +66,7 @@ def reproduce(
             data=data,
         )
         stored = (
-            runs.load(folder / "results.nc")
+            store.load(folder / "results.nc")
             if only_figures
             else _computed(experiment, folder, budget)
         )
@@ -132,7 +132,7 @@ def save_sweep(
     from largestep.figures.sweep import draw_plane
 
     network, problem, measures = sweeps.setting(experiment)
-    runs.prepare_folder(out)
+    _files.prepare_folder(out)
     dataset = sweeps.sweep(
         network,
         problem,
@@ -147,8 +147,13 @@ def save_sweep(
         threads=threads,
         progress=f"sweep of {experiment}, columns",
     )
-    config = {**runs.configuration(experiment, seeds, quick=False), "x": x, "y": y, "steps": steps}
-    runs.save(out / "results.nc", {"sweep": dataset}, config)
+    config = {
+        **provenance.configuration(experiment, seeds, quick=False),
+        "x": x,
+        "y": y,
+        "steps": steps,
+    }
+    store.save(out / "results.nc", {"sweep": dataset}, config)
     zero_loss = network.loss_factor * float(np.mean(problem.y_train**2))
     write_figure(out / "figure", draw_plane(dataset, zero_loss=zero_loss))
 
@@ -156,20 +161,20 @@ def save_sweep(
 def _computed(
     experiment: Experiment, folder: Path, budget: Budget
 ) -> tuple[Results, dict[str, Any]]:
-    config = runs.configuration(
+    config = provenance.configuration(
         experiment.name, budget.seeds, budget.quick, deep=experiment.needs_torch
     )
     stored = folder / "results.nc"
     if stored.exists():
         try:
-            results, stored_config = runs.load(stored)
+            results, stored_config = store.load(stored)
         except (OSError, ValueError) as error:
             print(f"{error}; computing it again", file=sys.stderr)
         else:
             if stored_config == config:
                 return results, config
     results = experiment.compute(budget)
-    runs.save(stored, results, config)
+    store.save(stored, results, config)
     return results, config
 
 
@@ -180,9 +185,9 @@ def _show(experiment: Experiment, folder: Path, results: Results, config: dict[s
         write_figure(folder / name, figure)
     if experiment.animate is not None:
         animate = experiment.animate
-        runs.atomically(folder / "animation.gif", lambda path: animate(results, path))
-    runs.write_json(folder / "claims.json", claims)
-    runs.write_json(folder / "config.json", config)
+        _files.atomically(folder / "animation.gif", lambda path: animate(results, path))
+    _files.write_json(folder / "claims.json", claims)
+    _files.write_json(folder / "config.json", config)
 
 
 def _differs(section: Section) -> bool:
@@ -199,6 +204,6 @@ def _section(name: str, folder: Path) -> Section | None:
         experiment,
         folder,
         pictures,
-        claims=runs.read_json(folder / "claims.json"),
-        config=runs.read_json(folder / "config.json"),
+        claims=_files.read_json(folder / "claims.json"),
+        config=_files.read_json(folder / "config.json"),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = [
     "Schedule",
@@ -52,12 +52,12 @@ class Schedule(ABC):
     def _at(self, t: np.ndarray) -> np.ndarray: ...
 
     def __mul__(self, factor: float) -> "Schedule":
-        return _Scaled(self, checks.number("factor", factor, at_least=0.0))
+        return _Scaled(self, _checks.number("factor", factor, at_least=0.0))
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> "Schedule":
-        return _Scaled(self, 1.0 / checks.number("divisor", divisor, above=0.0))
+        return _Scaled(self, 1.0 / _checks.number("divisor", divisor, above=0.0))
 
 
 def as_schedule(value: "Schedule | float") -> Schedule:
@@ -67,7 +67,7 @@ def as_schedule(value: "Schedule | float") -> Schedule:
 
 def constant(step_size: float) -> Schedule:
     """Keep one step size throughout."""
-    step_size = checks.number("step_size", step_size, at_least=0.0)
+    step_size = _checks.number("step_size", step_size, at_least=0.0)
     return _Ramp(step_size, step_size, 1.0, "power", 1.0)
 
 
@@ -79,22 +79,22 @@ def linear(start: float, end: float, *, until: float = 1.0) -> Schedule:
 def power(start: float, end: float, *, exponent: float, until: float = 1.0) -> Schedule:
     """Go from `start` to `end` as start + (end − start)·(t/until)^exponent, then keep `end`."""
     return _Ramp(
-        checks.number("start", start, at_least=0.0),
-        checks.number("end", end, at_least=0.0),
-        checks.number("exponent", exponent, above=0.0),
+        _checks.number("start", start, at_least=0.0),
+        _checks.number("end", end, at_least=0.0),
+        _checks.number("exponent", exponent, above=0.0),
         "power",
-        checks.number("until", until, above=0.0, at_most=1.0),
+        _checks.number("until", until, above=0.0, at_most=1.0),
     )
 
 
 def exponential(start: float, end: float, *, until: float = 1.0) -> Schedule:
     """Go from `start` to `end` as start·(end/start)^(t/until), then keep `end`."""
     return _Ramp(
-        checks.number("start", start, above=0.0),
-        checks.number("end", end, above=0.0),
+        _checks.number("start", start, above=0.0),
+        _checks.number("end", end, above=0.0),
         1.0,
         "exponential",
-        checks.number("until", until, above=0.0, at_most=1.0),
+        _checks.number("until", until, above=0.0, at_most=1.0),
     )
 
 
@@ -105,8 +105,8 @@ def decay(before: Schedule | float, *, factor: float, at: float) -> Schedule:
     """
     return _Decay(
         as_schedule(before),
-        checks.number("factor", factor, above=0.0),
-        checks.number("at", at, at_least=0.0, at_most=1.0),
+        _checks.number("factor", factor, above=0.0),
+        _checks.number("at", at, at_least=0.0, at_most=1.0),
     )
 
 
@@ -120,7 +120,7 @@ def piecewise(pieces: Mapping[float, Schedule | float]) -> Schedule:
     """
     if not pieces:
         raise ValueError("pieces must name at least one schedule, got none")
-    starts = [checks.number("pieces", at, at_least=0.0, at_most=1.0) for at in pieces]
+    starts = [_checks.number("pieces", at, at_least=0.0, at_most=1.0) for at in pieces]
     if starts != sorted(set(starts)) or starts[0] != 0.0:
         raise ValueError(f"pieces must start at 0 and increase, got {starts}")
     return _Piecewise(tuple(starts), tuple(as_schedule(piece) for piece in pieces.values()))

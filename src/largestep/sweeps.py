@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from largestep import checks, measures, runs
+from largestep import _checks, _files, measures, provenance, store
+from largestep._progress import track
 from largestep.dynamics import SGD, simulate
 from largestep.experiments import diagonal, regression_1d, teacher_student, three_layer
 from largestep.measures import Measure
 from largestep.networks import DiagonalLinear, Network
 from largestep.problems import Problem, one_dimensional_regression, sparse_regression
-from largestep.progress import track
 from largestep.schedules import decay
 
 __all__ = ["AXES", "SETTINGS", "axis", "sweep"]
@@ -128,8 +128,8 @@ def sweep(
     chosen = measures.named(measure)
     if "train_loss" not in [m.name for m in chosen]:
         chosen = [measures.train_loss(), *chosen]
-    listed = checks.seeds(seeds)
-    folder = None if out is None else runs.prepare_folder(out / "columns")
+    listed = _checks.seeds(seeds)
+    folder = None if out is None else _files.prepare_folder(out / "columns")
 
     columns = []
     with track(progress, len(x_values)) as advance:
@@ -141,7 +141,7 @@ def sweep(
                 for other in y_values
             }
             config: dict[str, Any] = {
-                **runs.configuration("sweep", listed, quick=False),
+                **provenance.configuration("sweep", listed, quick=False),
                 "network": repr(network),
                 "problem": repr(problem),
                 "dynamics": repr(dynamics),
@@ -171,7 +171,7 @@ def sweep(
                 )
                 column = column.rename(schedule=y_name).assign_coords({y_name: y_values})
                 if path is not None:
-                    runs.save(path, {"column": column}, config)
+                    store.save(path, {"column": column}, config)
             columns.append(column)
             advance()
     together = xr.concat(
@@ -208,7 +208,7 @@ def _axis(which: str, given: Mapping[str, Sequence[float] | np.ndarray]) -> tupl
     if len(given) != 1 or next(iter(given)) not in AXES:
         raise ValueError(f"{which} must name one of {', '.join(AXES)}, got {list(given)}")
     ((name, raw),) = given.items()
-    values = checks.array(name, raw, dimensions=1)
+    values = _checks.array(name, raw, dimensions=1)
     if len(values) == 0 or (np.diff(values) <= 0).any():
         raise ValueError(f"{name} must be one or more increasing values, got {values.tolist()}")
     return name, values
@@ -223,7 +223,7 @@ def _stored(path: Path, config: dict[str, Any]) -> xr.Dataset | None:
     if not path.exists():
         return None
     try:
-        results, stored = runs.load(path)
+        results, stored = store.load(path)
     except (OSError, ValueError) as error:
         print(f"{error}; computing it again", file=sys.stderr)
         return None

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from typer.testing import CliRunner
 
-from largestep import runs
+from largestep import store
 from largestep.cli import app
 from largestep.deep import data, presets
 from largestep.deep.training import train
@@ -76,7 +76,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
     torch.set_num_threads(threads)
     for name in ("model.safetensors", "averaged.safetensors"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
-    xr.testing.assert_identical(runs.load(out / "results.nc")[0]["training"], results)
+    xr.testing.assert_identical(store.load(out / "results.nc")[0]["training"], results)
 
 
 @pytest.mark.parametrize(

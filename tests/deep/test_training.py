@@ -19,7 +19,7 @@ import xarray as xr
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from largestep import runs
+from largestep import store
 from largestep.deep import checkpoints, models, presets, training
 from largestep.deep.data import Dataset, permutation
 from largestep.deep.layers import gather
@@ -341,7 +341,7 @@ def test_a_finished_run_is_taken_up_and_leaves_no_checkpoint(data, tmp_path):
     before = (tmp_path / "results.nc").stat().st_mtime_ns
     assert_same(train(EVERYTHING, data, out=tmp_path, resume=True), first)
     assert (tmp_path / "results.nc").stat().st_mtime_ns == before
-    results, config = runs.load(tmp_path / "results.nc")
+    results, config = store.load(tmp_path / "results.nc")
     xr.testing.assert_identical(results["training"], first.results)
     assert config == json.loads((tmp_path / "config.json").read_text())
 
@@ -553,7 +553,7 @@ def test_two_processes_train_as_one(tmp_path):
     two = load_file(tmp_path / "two" / "model.safetensors")
     for name, ours in one.model.state_dict().items():
         torch.testing.assert_close(two[name], ours, rtol=1e-4, atol=1e-6)
-    results = runs.load(tmp_path / "two" / "results.nc")[0]["training"]
+    results = store.load(tmp_path / "two" / "results.nc")[0]["training"]
     np.testing.assert_allclose(results.running_loss, one.results.running_loss, rtol=1e-5)
 
 

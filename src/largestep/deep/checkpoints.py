@@ -22,7 +22,7 @@ import safetensors
 import torch
 from safetensors.torch import save as to_bytes
 
-from largestep import runs
+from largestep import _files
 
 __all__ = ["Stop", "delete", "exclusive", "load", "save", "stopping"]
 
@@ -51,12 +51,12 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, 
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(content)
-        runs.sync(temporary)
+        _files.sync(temporary)
         if (folder / _LATEST).exists():
             (folder / _LATEST).replace(folder / _PREVIOUS)
 
     try:
-        runs.atomically(folder / _LATEST, write)
+        _files.atomically(folder / _LATEST, write)
     except OSError as error:
         raise OSError(
             f"cannot write a checkpoint to {folder}: {error.strerror or error}; "

@@ -10,7 +10,7 @@ from scipy.special import entr
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.functional import ModelFunction
 
 __all__ = [
@@ -115,7 +115,7 @@ def tangent_kernel(
     """
     scalars = _Scalars(model, inputs, reduction, seed)
     with scalars.function.undisturbed():
-        return _tangent_kernel(scalars, checks.integer("memory", memory, at_least=1))
+        return _tangent_kernel(scalars, _checks.integer("memory", memory, at_least=1))
 
 
 def jacobian_spectrum(
@@ -197,7 +197,7 @@ def jacobian_rank(
     >>> jacobian_rank(model, torch.randn(30, 4))
     4
     """
-    tolerance = checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
+    tolerance = _checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
     scalars = _Scalars(model, inputs, reduction, seed)
     finest = scalars.resolution(route)
     if tolerance < finest:
@@ -247,7 +247,7 @@ class _Scalars:
 
     def __init__(self, model: nn.Module, inputs: Tensor, reduction: Reduction, seed: int) -> None:
         self.function = ModelFunction(model, evaluation=True)
-        self.seed = checks.integer("seed", seed, at_least=0)
+        self.seed = _checks.integer("seed", seed, at_least=0)
         _refuse_batch_statistics(model)
         if not isinstance(inputs, Tensor):
             raise TypeError(f"inputs must be a tensor, got {type(inputs).__name__}")
@@ -368,7 +368,7 @@ class _Scalars:
                 f"got {reduction!r}"
             )
         else:
-            index = checks.integer("reduction", reduction, at_least=0)
+            index = _checks.integer("reduction", reduction, at_least=0)
             if index >= outputs:
                 raise ValueError(f"reduction must be an index below {outputs}, got {index}")
             chosen = eye[index : index + 1]
@@ -420,10 +420,10 @@ def _product(left: Tensor, right: Tensor) -> np.ndarray:
 
 def _spectrum(scalars: _Scalars, route: Route, size: int, memory: int) -> np.ndarray:
     most = min(scalars.count, scalars.function.size)
-    size = checks.integer("size", size, at_least=1)
+    size = _checks.integer("size", size, at_least=1)
     with scalars.function.undisturbed():
         if route == "gram":
-            kernel = _tangent_kernel(scalars, checks.integer("memory", memory, at_least=1))
+            kernel = _tangent_kernel(scalars, _checks.integer("memory", memory, at_least=1))
             _refuse_unless_finite(bool(np.isfinite(kernel).all()))
             return np.sqrt(np.maximum(np.linalg.eigvalsh(kernel)[::-1][:most], 0.0))
         if route == "sketch":

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from largestep import runs
+from largestep import _files
 from largestep.deep import data as datasets
 from largestep.deep import models
 from largestep.deep.layers import random_states_restored
@@ -167,7 +167,7 @@ def _configuration(folder: Path) -> dict[str, Any]:
     """Return the configuration of a training run: its settings and data."""
     path = folder / "config.json"
     try:
-        config: dict[str, Any] = runs.read_json(path)["configuration"]
+        config: dict[str, Any] = _files.read_json(path)["configuration"]
         for group, names in _NEEDED.items():
             for name in names:
                 config[group][name]

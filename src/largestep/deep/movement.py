@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.jacobian import Reduction, tangent_kernel
 from largestep.deep.layers import Layers, gather, unwrapped
 
@@ -71,9 +71,9 @@ class Movement:
     ) -> None:
         self.model = unwrapped(model)
         self.layers = layers
-        self.max_units = checks.integer("max_units", max_units, at_least=1)
+        self.max_units = _checks.integer("max_units", max_units, at_least=1)
         self.reduction: Reduction = reduction
-        self.seed = checks.integer("seed", seed, at_least=0)
+        self.seed = _checks.integer("seed", seed, at_least=0)
         self._records: dict[int, dict[str, Any]] = {}
         self._kernel_at_start = tangent_kernel(model, inputs, reduction=reduction, seed=seed)
         self.inputs = inputs.detach().clone()
@@ -120,7 +120,7 @@ class Movement:
 
     def record(self, step: int) -> dict[str, Any]:
         """Measure, keep the result for the dataset, and return it."""
-        step = checks.integer("step", step, at_least=0)
+        step = _checks.integer("step", step, at_least=0)
         self._records[step] = self.measure()
         return self._records[step]
 

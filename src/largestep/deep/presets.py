@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.training import Controller, Training
 from largestep.schedules import Schedule, as_schedule, constant, exponential, piecewise
 
@@ -101,7 +101,7 @@ def large(before: Schedule | float, phase: float) -> Schedule:
     >>> large(0.5, 0.3)
     from 0%: 0.5; from 30%: 0.05; from 90%: 0.005
     """
-    phase = checks.number("phase", phase, above=0.0, at_most=0.9)
+    phase = _checks.number("phase", phase, above=0.0, at_most=0.9)
     end = float(as_schedule(before)(phase)[0])
     pieces = {0.0: before, phase: end / 10, 0.9: end / 100}
     return piecewise(pieces)
@@ -124,7 +124,7 @@ class Hold:
     phase: float = 0.5
 
     def __post_init__(self) -> None:
-        checks.number("phase", self.phase, above=0.0, at_most=1.0)
+        _checks.number("phase", self.phase, above=0.0, at_most=1.0)
 
     def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> Controller:
         """Return the controller of an optimizer for so many steps."""
@@ -175,8 +175,10 @@ def training(
     if schedule == "small":
         given: Schedule | Hold = constant(sizes.small if step_size is None else step_size)
     elif schedule == "large":
-        start = checks.number("step_size", sizes.large if step_size is None else step_size, above=0)
-        peak = start * sizes.growth ** checks.number("phase", phase, above=0.0, at_most=0.9)
+        start = _checks.number(
+            "step_size", sizes.large if step_size is None else step_size, above=0
+        )
+        peak = start * sizes.growth ** _checks.number("phase", phase, above=0.0, at_most=0.9)
         given = large(start if peak == start else exponential(start, peak, until=phase), phase)
     elif step_size is not None:
         raise ValueError("step_size must be left out where the loss is held")

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from largestep import checks, metrics, runs
+from largestep import _checks, _files, metrics
 from largestep.deep.layers import Batch, Layer, Layers, Units, gather, take, unwrapped
 from largestep.deep.sharpness import Hessian, largest_eigenvalues
 from largestep.metrics import FeatureSparsity, Plateau, feature_sparsity
@@ -118,18 +118,18 @@ class Probe:
     ) -> None:
         self.model = unwrapped(model)
         self.layers = layers
-        self.every = checks.integer("every", every, at_least=1)
+        self.every = _checks.integer("every", every, at_least=1)
         self.units: Units = units
-        self.max_inputs = checks.integer("max_inputs", max_inputs, at_least=1)
-        self.max_units = checks.integer("max_units", max_units, at_least=1)
-        self.correlation_threshold = checks.number(
+        self.max_inputs = _checks.integer("max_inputs", max_inputs, at_least=1)
+        self.max_units = _checks.integer("max_units", max_units, at_least=1)
+        self.correlation_threshold = _checks.number(
             "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
         )
-        self.smooth_threshold = checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
+        self.smooth_threshold = _checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
         self.loss_function = loss_function
         self.forward = forward
         self.loggers = list(loggers)
-        self.seed = checks.integer("seed", seed, at_least=0)
+        self.seed = _checks.integer("seed", seed, at_least=0)
         self.batches = take(batches, self.max_inputs)
         self.steps = 0
         self._losses: dict[int, float | Tensor] = {}
@@ -247,7 +247,7 @@ class Probe:
     def save(self, path: str | Path) -> None:
         """Write the dataset to a NetCDF file, in one step."""
         dataset = self.dataset()
-        runs.atomically(Path(path), lambda file: dataset.to_netcdf(file, engine="h5netcdf"))
+        _files.atomically(Path(path), lambda file: dataset.to_netcdf(file, engine="h5netcdf"))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was recorded, as plain numbers, for a checkpoint."""

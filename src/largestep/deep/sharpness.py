@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.functional import ModelFunction
 from largestep.deep.layers import loader_restored
 
@@ -255,9 +255,9 @@ def largest_eigenvalues(
         If k exceeds p, or the operator is not square.
     """
     multiply, p = _multiplication(operator)
-    k = checks.integer("k", k, at_least=1)
-    tolerance = checks.number("tolerance", tolerance, above=0.0)
-    rng = np.random.default_rng(checks.integer("seed", seed, at_least=0))
+    k = _checks.integer("k", k, at_least=1)
+    tolerance = _checks.number("tolerance", tolerance, above=0.0)
+    rng = np.random.default_rng(_checks.integer("seed", seed, at_least=0))
     if k > p:
         raise ValueError(f"k must be at most {p}, the size of the operator, got {k}")
     products = 0
@@ -353,11 +353,11 @@ def spectral_moments(
     7.0
     """
     multiply, p = _multiplication(operator)
-    samples = checks.integer("samples", samples, at_least=2)
-    confidence = checks.number("confidence", confidence, above=0.0)
+    samples = _checks.integer("samples", samples, at_least=2)
+    confidence = _checks.number("confidence", confidence, above=0.0)
     if confidence >= 1.0:
         raise ValueError(f"confidence must be below 1, got {confidence:g}")
-    rng = np.random.default_rng(checks.integer("seed", seed, at_least=0))
+    rng = np.random.default_rng(_checks.integer("seed", seed, at_least=0))
     firsts, seconds = [], []
     for start in range(0, samples, _TOGETHER):
         vectors = _signs(rng, p, min(_TOGETHER, samples - start))
@@ -426,11 +426,11 @@ def spectral_density(
        Hessian eigenvalue density", ICML 2019.
     """
     multiply, p = _multiplication(operator)
-    steps = min(checks.integer("steps", steps, at_least=1), p)
-    starts = checks.integer("starts", starts, at_least=1)
-    width = checks.number("width", width, above=0.0, at_most=1.0)
-    points = checks.integer("points", points, at_least=2)
-    rng = np.random.default_rng(checks.integer("seed", seed, at_least=0))
+    steps = min(_checks.integer("steps", steps, at_least=1), p)
+    starts = _checks.integer("starts", starts, at_least=1)
+    width = _checks.number("width", width, above=0.0, at_most=1.0)
+    points = _checks.integer("points", points, at_least=2)
+    rng = np.random.default_rng(_checks.integer("seed", seed, at_least=0))
     found = [_quadrature(multiply, _signs(rng, p, 1)[:, 0], steps) for _ in range(starts)]
     nodes = np.concatenate([nodes for nodes, _ in found])
     weights = np.concatenate([weights for _, weights in found]) / starts
@@ -526,8 +526,8 @@ def stability(
     >>> stability(0.1, sharpness=10.0, trace=30.0, frobenius_norm=15.0)
     Stability(gradient_descent=0.5, sgd=1.5)
     """
-    step_size = checks.number("step_size", step_size, above=0.0)
-    batch_size = checks.integer("batch_size", batch_size, at_least=1)
+    step_size = _checks.number("step_size", step_size, above=0.0)
+    batch_size = _checks.integer("batch_size", batch_size, at_least=1)
     noise = trace / batch_size
     if batch_size > 1 and trace != 0.0:
         noise += (1 - 1 / batch_size) * frobenius_norm**2 / trace

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn.utils import get_total_norm
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = ["LossStabilization"]
 
@@ -103,19 +103,19 @@ class LossStabilization:
                 f"optimizer must be torch.optim.SGD, got {type(optimizer).__name__}: "
                 "others do not step along the gradient"
             )
-        steps = checks.integer("steps", steps, at_least=1)
-        hold = checks.number("hold", hold, above=0.0, at_most=1.0)
-        length = checks.number("length", length, above=0.0)
+        steps = _checks.integer("steps", steps, at_least=1)
+        hold = _checks.number("hold", hold, above=0.0, at_most=1.0)
+        length = _checks.number("length", length, above=0.0)
         self.optimizer = optimizer
         self.held = math.ceil(hold * steps)
-        self.divisor = checks.number("divisor", divisor, above=0.0)
-        self.target = target if target is None else checks.number("target", target, above=0.0)
+        self.divisor = _checks.number("divisor", divisor, above=0.0)
+        self.target = target if target is None else _checks.number("target", target, above=0.0)
         initial = [float(g.setdefault("initial_lr", g["lr"])) for g in optimizer.param_groups]
-        start = checks.number("the optimizer's largest lr", max(initial), above=0.0)
+        start = _checks.number("the optimizer's largest lr", max(initial), above=0.0)
         self.ratios = [step_size / start for step_size in initial]
         self.bounds = (start / _RANGE, start * _RANGE)
         momentum = max(float(group["momentum"]) for group in optimizer.param_groups)
-        share = 1.0 - checks.number("momentum", momentum, at_least=0.0, at_most=1.0)
+        share = 1.0 - _checks.number("momentum", momentum, at_least=0.0, at_most=1.0)
         parameters = [p.detach() for group in optimizer.param_groups for p in group["params"]]
         self.longest = share * length * float(get_total_norm(parameters))
         if not 0.0 < self.longest < math.inf:

@@ -28,13 +28,13 @@ from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 import largestep
-from largestep import checks, runs
+from largestep import _checks, _files, store
+from largestep._progress import track
 from largestep.deep import checkpoints, models, processes
 from largestep.deep.data import Dataset, augment, permutation
 from largestep.deep.evaluation import Evaluations, autocast
 from largestep.deep.loading import read_weights
 from largestep.deep.processes import Place, memory_format
-from largestep.progress import track
 from largestep.schedules import Schedule, as_schedule
 
 if TYPE_CHECKING:
@@ -113,15 +113,15 @@ class Training:
         if self.model not in models.NAMES:
             raise ValueError(f"model must be one of {', '.join(models.NAMES)}, got {self.model!r}")
         if not isinstance(self.step_size, Schedule) and not callable(self.step_size):
-            checks.number("step_size", self.step_size, at_least=0.0)
+            _checks.number("step_size", self.step_size, at_least=0.0)
         for name in ("epochs", "batch_size", "evaluations", "examples", "max_units"):
-            checks.integer(name, getattr(self, name), at_least=1)
-        checks.integer("seed", self.seed, at_least=0)
-        checks.number("momentum", self.momentum, at_least=0.0, below=1.0)
-        checks.number("weight_decay", self.weight_decay, at_least=0.0)
-        checks.number("label_noise", self.label_noise, at_least=0.0, at_most=1.0)
+            _checks.integer(name, getattr(self, name), at_least=1)
+        _checks.integer("seed", self.seed, at_least=0)
+        _checks.number("momentum", self.momentum, at_least=0.0, below=1.0)
+        _checks.number("weight_decay", self.weight_decay, at_least=0.0)
+        _checks.number("label_noise", self.label_noise, at_least=0.0, at_most=1.0)
         if self.averaging is not None:
-            checks.number("averaging", self.averaging, above=0.0, below=1.0)
+            _checks.number("averaging", self.averaging, above=0.0, below=1.0)
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"precision must be fp32 or bf16, got {self.precision!r}")
 
@@ -212,7 +212,7 @@ def train(
     OSError
         If the folder can't be written to, or another process is training in it.
     """
-    checks.number("checkpoint_seconds", checkpoint_seconds, at_least=0.0)
+    _checks.number("checkpoint_seconds", checkpoint_seconds, at_least=0.0)
     if out is None and (resume or tensorboard):
         raise ValueError("out must name a folder for resume and tensorboard, got None")
     with ExitStack() as stack:
@@ -222,7 +222,7 @@ def train(
         stop = checkpoints.Stop()
         if out is not None:
             if first:
-                stack.enter_context(checkpoints.exclusive(runs.prepare_folder(out)))
+                stack.enter_context(checkpoints.exclusive(_files.prepare_folder(out)))
             for rank in range(place.processes):  # one by one: loading may repair the folder
                 if rank == place.rank:
                     finished = _taken_up(run, out, resume)
@@ -472,7 +472,7 @@ def _taken_up(run: Run, out: Path, resume: bool) -> Trained | None:
     """Bring the run to where the folder has it; return what it gave if it is finished."""
     finished, found = None, None
     if (out / "results.nc").exists():
-        finished, state = runs.load(out / "results.nc")
+        finished, state = store.load(out / "results.nc")
     elif (found := checkpoints.load(out)) is not None:
         state = found[1]
     else:
@@ -498,12 +498,12 @@ def _taken_up(run: Run, out: Path, resume: bool) -> Trained | None:
 def _store(out: Path, trained: Trained, run: Run) -> None:
     """Save what was trained; the run is finished once `results.nc` is there."""
     config = {"configuration": run.configuration, "environment": _environment(run.place)}
-    runs.write_json(out / "config.json", config)
+    _files.write_json(out / "config.json", config)
     for name, model in (("model", trained.model), ("averaged", trained.averaged)):
         if model is not None:
             weights = to_bytes({k: v.cpu().contiguous() for k, v in model.state_dict().items()})
-            runs.atomically(out / f"{name}.safetensors", partial(Path.write_bytes, data=weights))
-    runs.save(out / "results.nc", {"training": trained.results}, config)
+            _files.atomically(out / f"{name}.safetensors", partial(Path.write_bytes, data=weights))
+    store.save(out / "results.nc", {"training": trained.results}, config)
     checkpoints.delete(out)
 
 

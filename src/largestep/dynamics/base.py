@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from largestep import checks
+from largestep import _checks
 from largestep.dynamics.kernel import descend
 from largestep.networks import Network
 
@@ -171,8 +171,8 @@ class Descent(Dynamics):
 
     def __post_init__(self) -> None:
         if self.cap is not None:
-            checks.number("cap", self.cap, above=0.0)
-        if checks.number("momentum", self.momentum, at_least=0.0) >= 1.0:
+            _checks.number("cap", self.cap, above=0.0)
+        if _checks.number("momentum", self.momentum, at_least=0.0) >= 1.0:
             raise ValueError(f"momentum must be below 1, got {self.momentum:g}")
 
     @abstractmethod

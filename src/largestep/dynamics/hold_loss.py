@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from largestep import checks
+from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
 
 __all__ = ["HoldLoss"]
@@ -57,12 +57,12 @@ class HoldLoss(Dynamics):
     controls_step_size = True
 
     def __post_init__(self) -> None:
-        checks.number("target", self.target, above=0.0)
-        checks.number("hold", self.hold, above=0.0, at_most=1.0)
-        checks.number("divisor", self.divisor, above=0.0)
-        checks.number("cap", self.cap, above=0.0)
-        checks.number("gain", self.gain, above=0.0)
-        checks.integer("batch_size", self.batch_size, at_least=1)
+        _checks.number("target", self.target, above=0.0)
+        _checks.number("hold", self.hold, above=0.0, at_most=1.0)
+        _checks.number("divisor", self.divisor, above=0.0)
+        _checks.number("cap", self.cap, above=0.0)
+        _checks.number("gain", self.gain, above=0.0)
+        _checks.integer("batch_size", self.batch_size, at_least=1)
 
     @property
     def takes_order(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import types
 
-from largestep import checks
+from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
 from largestep.networks.base import CONTRACT, compile_cached
 
@@ -45,7 +45,7 @@ class JacobianPenalizedGD(Dynamics):
     strength: float
 
     def __post_init__(self) -> None:
-        checks.number("strength", self.strength, at_least=0.0)
+        _checks.number("strength", self.strength, at_least=0.0)
 
     def batch(self, n: int) -> int:
         """Return n: every step visits every example."""

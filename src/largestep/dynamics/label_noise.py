@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from largestep import checks
+from largestep import _checks
 from largestep.dynamics.base import Advance, Descent, Dynamics, Stretch, Trajectory
 from largestep.dynamics.sgd import SGD
 from largestep.schedules import Schedule, as_schedule
@@ -43,7 +43,7 @@ class LabelNoise(Dynamics):
 
     def __post_init__(self) -> None:
         if not isinstance(self.sigma, Schedule):
-            checks.number("sigma", self.sigma, at_least=0.0)
+            _checks.number("sigma", self.sigma, at_least=0.0)
         if not isinstance(self.of, Descent):
             raise TypeError(f"of must be SGD(…) or GD(…), got {self.of!r}")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import types
 
-from largestep import checks
+from largestep import _checks
 from largestep.dynamics.base import Advance, Descent, Dynamics, Stretch, Trajectory
 from largestep.dynamics.sgd import SGD
 from largestep.networks.base import CONTRACT, compile_cached
@@ -48,7 +48,7 @@ class SAM(Dynamics):
     per_example: bool = True
 
     def __post_init__(self) -> None:
-        checks.number("rho", self.rho, at_least=0.0)
+        _checks.number("rho", self.rho, at_least=0.0)
         if not isinstance(self.of, Descent):
             raise TypeError(f"of must be SGD(…) or GD(…), got {self.of!r}")
 

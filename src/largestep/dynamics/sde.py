@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from largestep import checks
+from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
 from largestep.networks import Network
 from largestep.schedules import Schedule, as_schedule
@@ -57,8 +57,8 @@ class ConstantNoiseSDE(Dynamics):
 
     def __post_init__(self) -> None:
         if not isinstance(self.delta, Schedule):
-            checks.number("delta", self.delta, at_least=0.0)
-        checks.integer("substeps", self.substeps, at_least=1)
+            _checks.number("delta", self.delta, at_least=0.0)
+        _checks.integer("substeps", self.substeps, at_least=1)
 
     def batch(self, n: int) -> int:
         """Return n times the substeps: each of these visits every example."""
@@ -122,7 +122,7 @@ def plateau_noise(train_loss: float, network: Network, n: int, *, batch_size: in
     >>> plateau_noise(0.055, DiagonalLinear(d=200), n=80)  # 0.11/80
     0.001375
     """
-    train_loss = checks.number("train_loss", train_loss, at_least=0.0)
-    n = checks.integer("n", n, at_least=1)
-    batch_size = checks.integer("batch_size", batch_size, at_least=1)
+    train_loss = _checks.number("train_loss", train_loss, at_least=0.0)
+    n = _checks.integer("n", n, at_least=1)
+    batch_size = _checks.integer("batch_size", batch_size, at_least=1)
     return 4.0 * network.loss_factor * train_loss / (n * batch_size)

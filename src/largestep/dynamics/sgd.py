@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from largestep import checks
+from largestep import _checks
 from largestep.dynamics.base import Descent, Trajectory
 
 __all__ = ["SGD"]
@@ -39,7 +39,7 @@ class SGD(Descent):
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        checks.integer("batch_size", self.batch_size, at_least=1)
+        _checks.integer("batch_size", self.batch_size, at_least=1)
         super().__post_init__()
 
     @property

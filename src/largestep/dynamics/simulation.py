@@ -12,13 +12,13 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 import largestep
-from largestep import checks, measures
+from largestep import _checks, measures
+from largestep._progress import track
 from largestep.dynamics.base import Dynamics, Stretch, Trajectory
 from largestep.dynamics.sgd import SGD
 from largestep.measures import Measure
 from largestep.networks import Network
 from largestep.problems import Problem
-from largestep.progress import track
 from largestep.schedules import Schedule, as_schedule, constant
 
 __all__ = ["record_grid", "simulate"]
@@ -89,11 +89,11 @@ def simulate(
     """
     dynamics = SGD() if dynamics is None else dynamics
     _check_kinds(network, problem, dynamics)
-    steps = checks.integer("steps", steps, at_least=1)
-    seeds = checks.seeds(seeds)
-    residual_bound = checks.number("residual_bound", residual_bound, above=0.0)
+    steps = _checks.integer("steps", steps, at_least=1)
+    seeds = _checks.seeds(seeds)
+    residual_bound = _checks.number("residual_bound", residual_bound, above=0.0)
     cores = os.cpu_count() or 1
-    threads = checks.integer("threads", cores if threads is None else threads, at_least=1)
+    threads = _checks.integer("threads", cores if threads is None else threads, at_least=1)
     chosen = measures.named(measure)
     labelled = _labelled(schedules, dynamics)
     recorded = record_grid(steps) if record is None else _check_record(record, steps)
@@ -339,5 +339,5 @@ def _check_initial(initial: np.ndarray, network: Network, seeds: list[int]) -> n
     shapes = ((network.parameters,), (len(seeds), network.parameters))
     if given.shape not in shapes:
         raise ValueError(f"initial must have shape {shapes[0]} or {shapes[1]}, got {given.shape}")
-    starts = checks.array("initial", given, dimensions=given.ndim)
+    starts = _checks.array("initial", given, dimensions=given.ndim)
     return np.broadcast_to(starts, shapes[1])

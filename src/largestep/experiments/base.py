@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from largestep.experiments.claims import Claim
-from largestep.runs import Results
+from largestep.store import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from largestep.runs import Results
+from largestep.store import Results
 
 __all__ = ["Claim", "Verdict"]
 

@@ -13,8 +13,8 @@ from largestep.experiments.claims import Claim
 from largestep.measures import Measure
 from largestep.networks import Network
 from largestep.problems import Problem
-from largestep.runs import Results
 from largestep.schedules import Schedule
+from largestep.store import Results
 
 __all__ = [
     "at_end",

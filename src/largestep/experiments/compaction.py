@@ -13,7 +13,7 @@ from largestep.experiments.claims import Claim
 from largestep.experiments.deep_networks import DeepNetworks
 from largestep.experiments.deep_runs import run_all
 from largestep.figures.compaction import draw_experiment
-from largestep.runs import Results
+from largestep.store import Results
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -22,7 +22,7 @@ from largestep.experiments.common import (
 )
 from largestep.experiments.deep_runs import run_all, survived
 from largestep.figures.deep import draw_measures
-from largestep.runs import Results
+from largestep.store import Results
 
 if TYPE_CHECKING:
     from largestep.deep.training import Training

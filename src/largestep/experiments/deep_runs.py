@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from largestep import runs
+from largestep import provenance
+from largestep._progress import track
 from largestep.experiments.base import Budget
-from largestep.progress import track
 
 if TYPE_CHECKING:
     from largestep.deep.data import Dataset
@@ -64,7 +64,7 @@ def run_all(
     ChildProcessError
         If a process was ended from outside.
     """
-    code = runs.configuration("", [], quick=False, deep=True)["code"]
+    code = provenance.configuration("", [], quick=False, deep=True)["code"]
     jobs: dict[tuple[str, int], _Job] = {}
     for label, settings in schedules.items():
         for seed in budget.seeds:

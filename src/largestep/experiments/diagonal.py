@@ -19,8 +19,8 @@ from largestep.experiments.common import (
     stabilises,
 )
 from largestep.figures.diagonal import draw_measures
-from largestep.runs import Results
 from largestep.schedules import Schedule, constant, decay
+from largestep.store import Results
 
 STEPS = 100_001
 SMALL = "0.25"

@@ -9,8 +9,8 @@ from largestep.experiments.claims import Claim
 from largestep.experiments.common import falls, stabilises
 from largestep.experiments.diagonal import coordinates, rank, train
 from largestep.figures.diagonal import draw_measures
-from largestep.runs import Results
 from largestep.schedules import constant, decay
+from largestep.store import Results
 
 SMALL = "0.14"
 LARGE = ("0.17, /4.8 at 10%", "0.17, /3.4 at 30%", "0.17, /1.5 at 50%")

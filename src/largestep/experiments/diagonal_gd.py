@@ -18,8 +18,8 @@ from largestep.experiments.common import (
 )
 from largestep.experiments.diagonal import coordinates, rank
 from largestep.figures.diagonal import draw_gd
-from largestep.runs import Results
 from largestep.schedules import constant, decay
+from largestep.store import Results
 
 SMALL = "2.0"
 LARGE = ("3.53, /4.8 at 10%", "3.53, /3.4 at 30%", "3.53, /1.5 at 50%")

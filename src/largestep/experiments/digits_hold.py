@@ -20,8 +20,8 @@ from largestep.experiments.deep_networks import (
 )
 from largestep.experiments.deep_runs import run_all, survived
 from largestep.figures.deep import draw_ends
-from largestep.runs import Results
 from largestep.schedules import decay
+from largestep.store import Results
 
 if TYPE_CHECKING:
     from largestep.deep.training import Training

@@ -16,8 +16,8 @@ from largestep.experiments.claims import Claim
 from largestep.figures.hold import draw_rows
 from largestep.networks import DiagonalLinear, Network
 from largestep.problems import Problem, one_dimensional_regression, sparse_regression
-from largestep.runs import Results
 from largestep.schedules import Schedule
+from largestep.store import Results
 
 PAPER, CAPPED, HELD = "paper's schedule", "paper's schedule, capped", "HoldLoss"
 

@@ -12,7 +12,7 @@ from largestep.experiments.base import Budget, Experiment
 from largestep.experiments.claims import Claim
 from largestep.figures.one_dimension import draw_map
 from largestep.problems import Problem
-from largestep.runs import Results
+from largestep.store import Results
 
 CONSTANT = "x constant"
 LAWS = {CONSTANT: (1.0, 1.0), "x² ∝ 0.2 or 1.9": (0.2, 1.9), "x² ∝ 0.6 or 2": (0.6, 2.0)}

@@ -20,8 +20,8 @@ from largestep.experiments.common import (
     stabilises,
 )
 from largestep.figures.regression import draw_fits, draw_measures
-from largestep.runs import Results
 from largestep.schedules import Schedule, decay, linear
+from largestep.store import Results
 
 SHORT = "warm-up for 2%, then /2.5"
 LONG = "warm-up for 50%, then /3"

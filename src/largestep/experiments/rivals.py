@@ -24,8 +24,8 @@ from largestep.experiments.claims import Claim
 from largestep.figures.rivals import draw_rivals
 from largestep.networks import DiagonalLinear, Network
 from largestep.problems import Problem, sparse_regression
-from largestep.runs import Results
 from largestep.schedules import Schedule, constant, decay, piecewise
+from largestep.store import Results
 
 SMALL, LARGE = "SGD, small steps", "SGD, large steps"
 

@@ -16,8 +16,8 @@ from largestep.experiments.claims import Claim
 from largestep.figures.sde import draw_agreement, draw_curves
 from largestep.networks import DiagonalLinear, Network
 from largestep.problems import Problem, one_dimensional_regression, sparse_regression
-from largestep.runs import Results
 from largestep.schedules import Schedule, piecewise
+from largestep.store import Results
 
 SGD_RUN, SDE_RUN, VARYING_RUN, FINE_RUN = "SGD", "SDE", "SDE, measured δ(t)", "SDE, quarter steps"
 TIMES = {"3%": 0.03, "10%": 0.1, "30%": 0.3, "49%": 0.49, "100%": 1.0}

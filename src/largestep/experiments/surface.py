@@ -13,8 +13,8 @@ from largestep.experiments.base import Budget, Experiment
 from largestep.experiments.claims import Claim
 from largestep.experiments.common import diverges_rarely
 from largestep.figures.surface import animate_paths, draw_surface
-from largestep.runs import Results
 from largestep.schedules import Schedule, constant, decay
+from largestep.store import Results
 
 NETWORK = networks.DiagonalLinear(d=30, u0=0.1, v0=0.0)
 SGD_LABEL = "0.6, /3 at 50%"

@@ -22,8 +22,8 @@ from largestep.experiments.common import (
 )
 from largestep.figures.neurons import draw_plane
 from largestep.figures.relu import draw_rows
-from largestep.runs import Results
 from largestep.schedules import constant, decay
+from largestep.store import Results
 
 # The paper's teacher: three unit neurons, by their angles, that PyTorch drew from its seed 1.
 TEACHER_ANGLES = np.array([-3.0773569313586084, 2.772117041866298, -0.10039922461922876])

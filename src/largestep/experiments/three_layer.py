@@ -21,8 +21,8 @@ from largestep.experiments.common import (
 )
 from largestep.experiments.teacher_student import rank, sparsity
 from largestep.figures.relu import draw_rows
-from largestep.runs import Results
 from largestep.schedules import constant, decay, power
+from largestep.store import Results
 
 SMALL = "0.011"
 LARGE = ("0.04 ↗ 0.10, /3.5 at 10%", "0.04 ↗ 0.15, /2.5 at 30%", "0.04 ↗ 0.18, /5 at 50%")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from largestep import runs
+from largestep import _files
 
 __all__ = [
     "DEPTH",
@@ -90,7 +90,7 @@ def log_percentages(axis: Axis) -> None:
 def write_figure(stem: Path, figure: Figure) -> None:
     """Write the figure as PNG and as SVG, each in one step."""
     for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
-        runs.atomically(
+        _files.atomically(
             stem.with_suffix(suffix),
             lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
         )

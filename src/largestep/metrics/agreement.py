@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = ["cliffs_delta", "energy_test", "holm"]
 
@@ -38,7 +38,7 @@ def energy_test(
     >>> energy_test(x, x)
     (0.0, 1.0)
     """
-    x, y = checks.array("x", x, dimensions=1), checks.array("y", y, dimensions=1)
+    x, y = _checks.array("x", x, dimensions=1), _checks.array("y", y, dimensions=1)
     if len(x) != len(y) or len(x) < 2:
         raise ValueError(
             f"x and y must be as large as each other, two values or more: {len(x)} and {len(y)}"
@@ -47,8 +47,8 @@ def energy_test(
     pooled = np.concatenate([x, y])
     distances = np.abs(pooled[:, np.newaxis] - pooled)
     labels = np.repeat([1.0, -1.0], n)
-    rng = np.random.default_rng(checks.integer("seed", seed, at_least=0))
-    count = checks.integer("permutations", permutations, at_least=1)
+    rng = np.random.default_rng(_checks.integer("seed", seed, at_least=0))
+    count = _checks.integer("permutations", permutations, at_least=1)
     shuffled = rng.permuted(np.tile(labels, (count, 1)), axis=1)
     # With labels ±1 and equal sizes the three means are one quadratic form.
     observed = -float(labels @ distances @ labels) / n**2

@@ -13,7 +13,7 @@ from array_api_compat import (
     is_torch_array,
 )
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = ["FeatureSparsity", "feature_sparsity"]
 
@@ -116,10 +116,10 @@ def feature_sparsity(
     >>> round(found.raw, 3), round(found.distinct, 3), found.dead, found.merged, found.kept
     (0.5, 0.333, 1, 1, array([1, 2]))
     """
-    threshold = checks.number(
+    threshold = _checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
-    active_above = checks.number("active_above", active_above, at_least=0.0)
+    active_above = _checks.number("active_above", active_above, at_least=0.0)
     xp, dtype = _checked(features)
     n, m = features.shape
     units = _chosen(m, max_units, seed)
@@ -179,8 +179,8 @@ def _checked(features: Array) -> tuple[Any, Any]:
 
 def _chosen(units: int, max_units: int | None, seed: int) -> np.ndarray:
     """Return the indices of the units to measure."""
-    seed = checks.integer("seed", seed, at_least=0)
-    if max_units is None or checks.integer("max_units", max_units, at_least=1) >= units:
+    seed = _checks.integer("seed", seed, at_least=0)
+    if max_units is None or _checks.integer("max_units", max_units, at_least=1) >= units:
         return np.arange(units)
     return np.sort(np.random.default_rng(seed).choice(units, size=max_units, replace=False))
 

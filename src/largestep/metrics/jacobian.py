@@ -7,7 +7,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_namespace, is_torch_array
 from numba.extending import get_cython_function_address
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = ["effective_rank", "jacobian_rank", "nonzero_coordinates", "singular_values"]
 
@@ -77,7 +77,7 @@ def jacobian_rank(jacobian: Array, relative_tolerance: float = 1e-4) -> Array:
     >>> jacobian_rank(np.diag([1.0, 0.5, 1e-9]))
     2
     """
-    tolerance = checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
+    tolerance = _checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
     xp, values = array_namespace(jacobian), singular_values(jacobian)
     rank = xp.sum(values > tolerance * values[..., :1], axis=-1)
     return int(rank) if rank.ndim == 0 else rank
@@ -130,7 +130,7 @@ def nonzero_coordinates(coefficients: Array, relative_tolerance: float = 1e-6) -
     >>> nonzero_coordinates(np.array([2.0, -1.0, 1e-9]))
     2
     """
-    tolerance = checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
+    tolerance = _checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
     xp = array_namespace(coefficients)
     size = xp.abs(coefficients)
     if size.ndim == 0 or size.shape[-1] == 0:

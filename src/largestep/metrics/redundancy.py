@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from jaxtyping import Float, Shaped
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = ["REASONS", "Moments", "Redundancy", "redundancy"]
 
@@ -223,7 +223,7 @@ def redundancy(
     >>> bool(found.errors(a, found.removable).max() < 1e-14)
     True
     """
-    threshold = checks.number(
+    threshold = _checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
     reason = np.full(len(moments.mean), "", dtype="<U8")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = ["Plateau", "plateau"]
 
@@ -73,10 +73,10 @@ def plateau(
     >>> plateau(t, np.exp(-20 * t)) is None
     True
     """
-    band = checks.number("band", band, above=1.0)
-    min_share = checks.number("min_share", min_share, above=0.0, at_most=1.0)
-    blocks = checks.integer("blocks", blocks, at_least=3)
-    floor = checks.number("floor", floor, above=0.0)
+    band = _checks.number("band", band, above=1.0)
+    min_share = _checks.number("min_share", min_share, above=0.0, at_most=1.0)
+    blocks = _checks.integer("blocks", blocks, at_least=3)
+    floor = _checks.number("floor", floor, above=0.0)
     if len(steps) != len(loss) or len(steps) == 0:
         raise ValueError(
             f"steps and loss must be as long and not empty, got {len(steps)} and {len(loss)}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from largestep import checks
+from largestep import _checks
 from largestep.networks.base import Network, compiled
 
 __all__ = ["DiagonalLinear"]
@@ -48,9 +48,9 @@ class DiagonalLinear(Network):
     prediction_and_gradient = _diagonal
 
     def __post_init__(self) -> None:
-        checks.integer("d", self.d, at_least=1)
-        checks.number("u0", self.u0)
-        checks.number("v0", self.v0)
+        _checks.integer("d", self.d, at_least=1)
+        _checks.number("u0", self.u0)
+        _checks.number("v0", self.v0)
 
     @property
     def inputs(self) -> int:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from largestep import checks
+from largestep import _checks
 from largestep.networks.base import Network, compiled
 from largestep.networks.initialization import FanInUniform, Initialization
 
@@ -115,7 +115,7 @@ class ReLU(Network):
                 f"widths must be the inputs and at least one hidden layer, got {self.widths!r}"
             )
         for width in self.widths:
-            checks.integer("widths", width, at_least=1)
+            _checks.integer("widths", width, at_least=1)
         for name in ("biases", "weights_from", "biases_from"):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.layers:

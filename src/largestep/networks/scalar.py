@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from largestep import checks
+from largestep import _checks
 from largestep.networks.base import Network, compiled
 
 __all__ = ["ScalarQuadratic"]
@@ -33,7 +33,7 @@ class ScalarQuadratic(Network):
     prediction_and_gradient = _scalar
 
     def __post_init__(self) -> None:
-        checks.number("theta0", self.theta0)
+        _checks.number("theta0", self.theta0)
 
     @property
     def inputs(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from largestep import runs
+from largestep import _files
 from largestep.experiments.base import Experiment
 
 __all__ = ["Section", "write_page"]
@@ -61,7 +61,7 @@ def write_page(path: Path, sections: list[Section], command: str) -> None:
     )
     environment.filters["number"] = _number
     page = environment.get_template("page.html").render(sections=sections, command=command)
-    runs.atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    _files.atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
 def _data_uri(path: Path) -> str:

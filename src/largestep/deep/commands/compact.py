@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from largestep import runs
+from largestep import _files
 from largestep.deep.compaction.export import export_onnx, save
 from largestep.deep.compaction.search import compact
 from largestep.deep.loading import load_data, load_model
@@ -43,7 +43,7 @@ def run(
     original = load_model(model, weights)
     parts = load_data(data, folder, model)
     calibration, held_out = (_batches(*part, examples) for part in parts)
-    runs.prepare_folder(out)
+    _files.prepare_folder(out)
     smaller, report = compact(
         original,
         calibration,
@@ -55,10 +55,10 @@ def run(
     save(smaller, out, example)
     described = Path(model) / "config.json"
     if described.is_file():  # so that the smaller model too can say what data it is for
-        runs.write_json(out / "config.json", runs.read_json(described))
+        _files.write_json(out / "config.json", _files.read_json(described))
     if onnx:
         export_onnx(smaller, out / "model.onnx", example)
-    runs.write_json(out / "report.json", report.to_dict())
+    _files.write_json(out / "report.json", report.to_dict())
     write_figure(out / "figure", draw_compaction(report.to_dict()))
     print(report)
     print(f"\nThe model, its weights and this report are in {out}")

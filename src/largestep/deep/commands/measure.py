@@ -9,7 +9,7 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from largestep import checks, metrics, runs
+from largestep import _checks, _files, metrics
 from largestep.deep.layers import Units, gather, take
 from largestep.deep.loading import load_data, load_model
 from largestep.deep.probe import MEASURES, sparsity
@@ -58,13 +58,13 @@ def run(
     ValueError
         If the model can't take the data. A layer that is not finite is reported as such.
     """
-    correlation_threshold = checks.number(
+    correlation_threshold = _checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
-    smooth_threshold = checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
+    smooth_threshold = _checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
     network = load_model(model, weights)
     (inputs, _), _ = load_data(data, folder, model)
-    runs.prepare_folder(out)
+    _files.prepare_folder(out)
     try:
         features = gather(
             network,
@@ -94,7 +94,7 @@ def run(
         "correlation_threshold": correlation_threshold,
         "smooth_threshold": smooth_threshold,
     }
-    runs.write_json(out / "measures.json", {"settings": settings, "layers": rows})
+    _files.write_json(out / "measures.json", {"settings": settings, "layers": rows})
     measured = xr.Dataset(
         {key: ("layer", [row.get(key, np.nan) for row in rows]) for key in _COLUMNS},
         coords={"layer": [row["layer"] for row in rows]},

@@ -8,7 +8,7 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from largestep import runs
+from largestep import _files
 from largestep.deep import data, presets, processes
 from largestep.deep.training import train
 from largestep.figures.style import write_figure
@@ -58,7 +58,7 @@ def run(
         + [f"seed{settings.seed}"]
     )
     out = Path("runs", title) if out is None else out
-    runs.prepare_folder(out)
+    _files.prepare_folder(out)
     examples = data.load(dataset, folder, train=chosen.train, download=download)
     trained = train(
         settings,

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, fx, nn
 
-from largestep import runs
+from largestep import _files
 
 __all__ = ["definition", "export_onnx", "save"]
 
@@ -61,9 +61,11 @@ def save(model: nn.Module, folder: Path, example: Tensor) -> None:
         raise TypeError(f"model must come from deep.compact, got {type(model).__name__}")
     text = definition(model, example)
     weights = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
-    runs.prepare_folder(folder)
-    runs.atomically(folder / "model.py", lambda path: path.write_text(text, encoding="utf-8"))
-    runs.atomically(folder / "model.safetensors", lambda path: path.write_bytes(to_bytes(weights)))
+    _files.prepare_folder(folder)
+    _files.atomically(folder / "model.py", lambda path: path.write_text(text, encoding="utf-8"))
+    _files.atomically(
+        folder / "model.safetensors", lambda path: path.write_bytes(to_bytes(weights))
+    )
 
     with torch.random.fork_rng(devices=[]):
         read = runpy.run_path(str(folder / "model.py"))["Model"]()
@@ -131,7 +133,7 @@ def export_onnx(model: nn.Module, path: Path, example: Tensor) -> None:
         finally:
             log.setLevel(level)
     assert program is not None
-    runs.atomically(path, lambda temporary: program.save(temporary, external_data=False))
+    _files.atomically(path, lambda temporary: program.save(temporary, external_data=False))
 
 
 def _construction(name: str, module: nn.Module) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.compaction.graph import trace
 from largestep.deep.compaction.report import (
     CompactedLayer,
@@ -93,8 +93,8 @@ def compact(
         If the model is in training mode, cannot be traced (the error names the line), does not
         take the data, or returns what isn't finite; or a setting is out of range.
     """
-    tolerance = checks.number("tolerance", tolerance, at_least=0.0)
-    threshold = checks.number(
+    tolerance = _checks.number("tolerance", tolerance, at_least=0.0)
+    threshold = _checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
     model = unwrapped(model)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.data.cifar import CIFAR10, CIFAR100
 from largestep.deep.data.dataset import Dataset, augment, permutation
 from largestep.deep.data.tiny_imagenet import TINY_IMAGENET
@@ -101,7 +101,7 @@ def load(
     source = _SOURCES[name]
     x, y, x_test, y_test = source.read(Path(folder or ".").resolve(), download=download)
     if train is not None:
-        if checks.integer("train", train, at_least=1) > len(x):
+        if _checks.integer("train", train, at_least=1) > len(x):
             raise ValueError(f"train must be at most {len(x)} for {name}, got {train}")
         kept = permutation(len(x), seed=0, epoch=0)[:train]
         x, y = x[kept], y[kept]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from largestep import runs
+from largestep import _files
 
 __all__ = ["Archive"]
 
@@ -102,7 +102,7 @@ class Archive:
     def _download(self, file: Path) -> None:
         import pooch
 
-        runs.prepare_folder(file.parent)
+        _files.prepare_folder(file.parent)
         pooch.retrieve(self.url, f"md5:{self.md5}", fname=file.name, path=file.parent)
 
     @property

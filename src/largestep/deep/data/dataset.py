@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = ["Dataset", "augment", "permutation"]
 
@@ -56,7 +56,7 @@ class Dataset:
             If images are not bytes or labels not 64-bit integers, shapes disagree, a part is empty
             or a label is not a class.
         """
-        classes = checks.integer("classes", classes, at_least=1)
+        classes = _checks.integer("classes", classes, at_least=1)
         for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
             if x.dtype != torch.uint8 or y.dtype != torch.int64:
                 raise TypeError(
@@ -154,8 +154,8 @@ def permutation(n: int, seed: int, epoch: int) -> Int64[Tensor, " n"]:
     >>> permutation(5, seed=0, epoch=0).tolist() == permutation(5, seed=0, epoch=0).tolist()
     True
     """
-    n = checks.integer("n", n, at_least=1)
-    seed = checks.integer("seed", seed, at_least=0)
-    epoch = checks.integer("epoch", epoch, at_least=0)
+    n = _checks.integer("n", n, at_least=1)
+    seed = _checks.integer("seed", seed, at_least=0)
+    epoch = _checks.integer("epoch", epoch, at_least=0)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,)))
     return torch.from_numpy(rng.permutation(n))

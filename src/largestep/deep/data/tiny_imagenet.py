@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from largestep import runs
+from largestep import _files
 from largestep.deep.data.archives import Archive
 
 __all__ = ["TINY_IMAGENET", "TinyImageNet"]
@@ -63,7 +63,7 @@ class TinyImageNet:
             parts = self._decoded(read)
         try:
             tensors = dict(zip(names, parts, strict=True))
-            runs.atomically(cache, lambda temporary: save_file(tensors, temporary))
+            _files.atomically(cache, lambda temporary: save_file(tensors, temporary))
         except (OSError, SafetensorError) as error:
             warnings.warn(f"the decoded images could not be kept in {cache}: {error}", stacklevel=2)
         return parts

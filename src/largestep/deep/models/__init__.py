@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.models.densenet import densenet100, densenet_bc100
 from largestep.deep.models.resnet import resnet18, resnet34, small_resnet
 from largestep.deep.models.vgg import vgg16
@@ -64,7 +64,7 @@ def build(name: str, classes: int, seed: int = 0, **settings: Any) -> nn.Sequent
     """
     if name not in _MODELS:
         raise ValueError(f"no model is called {name!r}: choose from {', '.join(NAMES)}")
-    seed = checks.integer("seed", seed, at_least=0)
+    seed = _checks.integer("seed", seed, at_least=0)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         return _MODELS[name](classes=classes, **settings)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.models.parts import Norm, chain, convolution, normalization
 
 __all__ = ["densenet100", "densenet_bc100"]
@@ -92,7 +92,7 @@ def densenet100(
     return _densenet(
         layers=32,
         stem=16,
-        growth=checks.integer("growth", growth, at_least=1),
+        growth=_checks.integer("growth", growth, at_least=1),
         bottleneck=False,
         compression=1.0,
         classes=classes,
@@ -109,7 +109,7 @@ def densenet_bc100(
     A stem of 2·growth channels, three stages of 16 layers of two convolutions each. With 10
     classes and growth 12 it has 769 162 parameters.
     """
-    growth = checks.integer("growth", growth, at_least=1)
+    growth = _checks.integer("growth", growth, at_least=1)
     return _densenet(
         layers=16,
         stem=2 * growth,

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from largestep import checks
+from largestep import _checks
 
 __all__ = ["Norm", "chain", "convolution", "normalization"]
 
@@ -15,7 +15,7 @@ Norm = Literal["batch", "group", "none"]
 
 def convolution(inputs: int, outputs: int, size: int, *, stride: int = 1, bias: bool) -> nn.Conv2d:
     """Return a convolution of an odd size that keeps the image's size, but for the stride."""
-    inputs = checks.integer("channels", inputs, at_least=1)
+    inputs = _checks.integer("channels", inputs, at_least=1)
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)
 
 
@@ -52,7 +52,7 @@ def chain(parts: dict[str, nn.Module], *, features: int, classes: int) -> nn.Seq
     end = {
         "average": nn.AdaptiveAvgPool2d(1),
         "flatten": nn.Flatten(),
-        "linear": nn.Linear(features, checks.integer("classes", classes, at_least=1)),
+        "linear": nn.Linear(features, _checks.integer("classes", classes, at_least=1)),
     }
     network = nn.Sequential(OrderedDict({**parts, **end}))
     for module in network.modules():

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from largestep import checks
+from largestep import _checks
 from largestep.deep.models.parts import Norm, chain, convolution, normalization
 
 __all__ = ["resnet18", "resnet34", "small_resnet"]
@@ -83,7 +83,7 @@ def resnet34(
 def _four_stages(
     blocks: Sequence[int], classes: int, width: int, norm: Norm, channels: int
 ) -> nn.Sequential:
-    width = checks.integer("width", width, at_least=1)
+    width = _checks.integer("width", width, at_least=1)
     return _resnet(blocks, [width, 2 * width, 4 * width, 8 * width], classes, norm, channels)
 
 
@@ -106,6 +106,6 @@ def small_resnet(
     """
     if not widths:
         raise ValueError("widths must name at least one stage, got none")
-    widths = [checks.integer("widths", width, at_least=1) for width in widths]
-    blocks = checks.integer("blocks", blocks, at_least=1)
+    widths = [_checks.integer("widths", width, at_least=1) for width in widths]
+    blocks = _checks.integer("blocks", blocks, at_least=1)
     return _resnet([blocks] * len(widths), widths, classes, norm, channels)
