@@ -1,5 +1,6 @@
 """Folders and files: written in one step, so that a kill leaves the old ones or the new ones."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomically", "prepare_folder", "read_json", "sync", "write_json"]
+__all__ = ["atomically", "digest", "prepare_folder", "read_json", "sync", "write_json"]
 
 
 def prepare_folder(path: Path) -> Path:
@@ -65,3 +66,9 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read what `write_json` wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def digest(path: Path) -> str:
+    """Return a digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

@@ -1,7 +1,8 @@
 """Results in, results out: NetCDF files, written in one step and read whole or not at all."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,19 @@ import xarray as xr
 
 from largestep import _files
 
-__all__ = ["Results", "load", "save"]
+__all__ = ["Results", "load", "save", "taken_up_or_computed"]
 
-Results = Mapping[str, xr.Dataset]
-"""The datasets of one experiment, by the name of the simulation that gave them."""
+Results = xr.DataTree
+"""The datasets of one experiment, a node for each simulation, under the names that group them."""
 
 
-def save(path: Path, results: Results, config: dict[str, Any]) -> None:
+def save(path: Path, results: Results, config: Mapping[str, Any]) -> None:
     """Write results and their configuration to one NetCDF file, in one step."""
-    tree = xr.DataTree.from_dict(dict(results))
+    tree = results.copy(deep=False)
     tree.attrs["configuration"] = json.dumps(config)
     encoding = {
-        f"/{group}": {name: {"zlib": True, "complevel": 4} for name in dataset.data_vars}
-        for group, dataset in results.items()
+        node.path: {name: {"zlib": True, "complevel": 4} for name in node.data_vars}
+        for node in tree.subtree
     }
     _files.atomically(
         path,
@@ -45,10 +46,37 @@ def load(path: Path) -> tuple[Results, dict[str, Any]]:
         raise FileNotFoundError(f"no results at {path}")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
-            results = {name: node.to_dataset().load() for name, node in tree.children.items()}
-            config = json.loads(tree.attrs["configuration"])
+            results = tree.load()
+            config = json.loads(results.attrs.pop("configuration"))
     except Exception as error:  # a damaged HDF5 file raises nearly anything
         raise ValueError(f"{path} cannot be read as results: {error}") from error
-    if not results:
+    if not results.children:
         raise ValueError(f"{path} cannot be read as results: it holds none")
     return results, config
+
+
+def taken_up_or_computed(
+    path: Path, config: Mapping[str, Any], compute: Callable[[], Results]
+) -> Results:
+    """Return the results stored at a path under this key; otherwise compute and store them.
+
+    Damaged results are computed again, with a line that says so.
+
+    Parameters
+    ----------
+    path : of the file.
+    config : what is stored with the results. Its entry "key" must be that of the stored ones: it
+        stands for all that decides the numbers.
+    compute : makes the results.
+    """
+    if path.exists():
+        try:
+            results, stored = load(path)
+        except (OSError, ValueError) as error:
+            print(f"{error}; computing it again", file=sys.stderr)
+        else:
+            if stored.get("key") == config["key"]:
+                return results
+    results = compute()
+    save(path, results, config)
+    return results

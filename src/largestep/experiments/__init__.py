@@ -1,46 +1,9 @@
-"""The paper's figures, one module each: settings, measures and claims."""
+"""The paper's figures and others: settings, what they compute, claim and show.
 
-from importlib import import_module
+Importing it loads neither Numba nor Matplotlib nor PyTorch: an experiment's entry is light, and its
+parts are imported when they are used.
+"""
 
-from largestep.experiments.base import Budget, Experiment
-from largestep.experiments.claims import Claim
+import lazy_loader
 
-__all__ = ["BY_NAME", "NAMES", "Budget", "Claim", "Experiment", "get"]
-
-NAMES = (
-    "diagonal",
-    "diagonal-dense",
-    "diagonal-gd",
-    "regression-1d",
-    "teacher-student",
-    "three-layer",
-    "surface",
-    "one-dimension",
-    "sde",
-    "rivals",
-    "hold",
-    "digits",
-    "digits-hold",
-    "compaction",
-    "resnet18",
-    "densenet100",
-)
-"""Every experiment, in the order of the page."""
-
-BY_NAME = ("digits-hold", "compaction", "resnet18", "densenet100")
-"""Those that run only when they are named: they take long, or need a data set."""
-
-
-def get(name: str) -> Experiment:
-    """Return the experiment of that name.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the error lists those there are.
-    """
-    if name not in NAMES:
-        raise ValueError(f"experiment must be one of {', '.join(NAMES)}, got {name!r}")
-    module = import_module(f"largestep.experiments.{name.replace('-', '_')}")
-    experiment: Experiment = module.EXPERIMENT
-    return experiment
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

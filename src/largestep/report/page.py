@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from largestep import _files
-from largestep.experiments.base import Experiment
+from largestep.experiments.experiment import Experiment
 
 __all__ = ["Section", "write_page"]
 

@@ -1,0 +1,41 @@
+"""The command line's application, and the options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["Correlation", "Data", "Folder", "Model", "Out", "Threads", "Weights", "app"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Large step sizes, loss stabilisation and sparse features.",
+)
+
+Out = Annotated[Path, typer.Option(help="Folder for results, figures and the page.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Trajectories run at once; all cores by default.")
+]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|FILE.py:FUNCTION",
+        help="A folder that `largestep train` filled, or a function that returns the model. "
+        "The file is run: name only files that you trust.",
+    ),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="The model's state: .safetensors, or from torch.save.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Inputs, and labels if there are any: .npz, .npy or .safetensors, every other "
+        "example held out; or a data set. By default the run's."
+    ),
+]
+Folder = Annotated[Path | None, typer.Option(help="Holds the data set's files.")]
+Correlation = Annotated[float, typer.Option(help="Units that correlate above it are one.")]

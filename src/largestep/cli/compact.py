@@ -1,0 +1,82 @@
+"""`largestep compact`: load, compact, save, and say what came out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from largestep.deep.batches import Batch
+
+__all__ = ["compact"]
+
+_BATCH = 256
+
+
+@app.command()
+def compact(
+    model: Model,
+    weights: Weights = None,
+    data: Data = None,
+    folder: Folder = None,
+    examples: Annotated[
+        int, typer.Option(min=1, help="The most calibration, and the most held-out data.")
+    ] = 2000,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="Largest difference of held-out outputs, relative to the largest output."
+        ),
+    ] = 0.0,
+    correlation_threshold: Correlation = 1.0,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX too.")] = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the smaller model, report and figure.")
+    ] = Path("compact"),
+) -> None:
+    """Make a trained network smaller without changing what it computes.
+
+    Examples
+    --------
+    `largestep compact runs/resnet18 --out small`
+
+    `largestep compact net.py:build --weights net.safetensors --data data.npz --tolerance 1e-3`
+    """
+    from largestep import _files
+    from largestep.deep.compaction.export import export_onnx, save
+    from largestep.deep.compaction.search import compact as compacted
+    from largestep.deep.loading import load_data, load_model
+    from largestep.figures.compaction import draw_compaction
+    from largestep.figures.style import write_figure
+
+    original = load_model(model, weights)
+    parts = load_data(data, folder, model)
+    calibration, held_out = (_batches(*part, examples) for part in parts)
+    _files.prepare_folder(out)
+    smaller, report = compacted(
+        original,
+        calibration,
+        held_out=held_out,
+        tolerance=tolerance,
+        correlation_threshold=correlation_threshold,
+    )
+    example = calibration[0][0]
+    save(smaller, out, example)
+    described = Path(model) / "config.json"
+    if described.is_file():  # so that the smaller model too can say what data it is for
+        _files.write_json(out / "config.json", _files.read_json(described))
+    if onnx:
+        export_onnx(smaller, out / "model.onnx", example)
+    _files.write_json(out / "report.json", report.to_dict())
+    write_figure(out / "figure", draw_compaction(report.to_dict()))
+    print(report)
+    print(f"\nThe model, its weights and this report are in {out}")
+
+
+def _batches(inputs: "Tensor", labels: "Tensor | None", examples: int) -> "list[Batch]":
+    parts = [inputs[:examples]] + ([] if labels is None else [labels[:examples]])
+    return list(zip(*(part.split(_BATCH) for part in parts), strict=True))

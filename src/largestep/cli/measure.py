@@ -1,0 +1,121 @@
+"""`largestep measure`: probe a saved model, and say layer by layer what was found."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app
+
+__all__ = ["measure"]
+
+_COLUMNS = {
+    "width": ("width", "d"),
+    "raw": ("active", ".3f"),
+    "distinct": ("sparsity", ".3f"),
+    "dead": ("dead", "d"),
+    "merged": ("merged", "d"),
+    "units": ("of units", "d"),
+    "effective_rank": ("eff. rank", ".1f"),
+}
+
+
+@app.command()
+def measure(
+    model: Model,
+    weights: Weights = None,
+    data: Data = None,
+    folder: Folder = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layer", help="Name or pattern, several times; activations by default."),
+    ] = None,
+    units: Annotated[
+        Literal["position", "channel"],
+        typer.Option(help="What counts: each position of a channel, as in the paper, or channels."),
+    ] = "position",
+    examples: Annotated[int, typer.Option(min=1, help="The most inputs.")] = 1024,
+    max_units: Annotated[int, typer.Option(min=1, help="The most units of a layer.")] = 1000,
+    correlation_threshold: Correlation = 0.95,
+    smooth_threshold: Annotated[
+        float, typer.Option(help="GELU and its like are active above this share of the layer.")
+    ] = 0.0,
+    out: Annotated[Path, typer.Option(help="Folder for the numbers and the figure.")] = Path(
+        "measure"
+    ),
+) -> None:
+    """Measure how sparse a saved model's features are, layer by layer.
+
+    Examples
+    --------
+    `largestep measure runs/small_resnet-digits-plain-large-50-seed0`
+
+    `largestep measure net.py:build --weights net.safetensors --data images.npz`
+    """
+    import numpy as np
+    import torch
+    import xarray as xr
+    from rich.console import Console
+    from rich.table import Table
+
+    from largestep import _checks, _files, metrics
+    from largestep.deep.layers import gather, take
+    from largestep.deep.loading import load_data, load_model
+    from largestep.deep.probe import MEASURES, sparsity
+    from largestep.figures.probe import draw_layers
+    from largestep.figures.style import write_figure
+
+    correlation_threshold = _checks.number(
+        "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
+    )
+    smooth_threshold = _checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
+    network = load_model(model, weights)
+    (inputs, _), _ = load_data(data, folder, model)
+    _files.prepare_folder(out)
+    try:
+        features = gather(
+            network,
+            take(torch.split(inputs, 256), examples),
+            layers or "auto",
+            units=units,
+            max_units=max_units,
+            max_rows=examples,
+        )
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"the model cannot be run on inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: "
+            f"{error}"
+        ) from error
+    rows = []
+    for name, layer in features.items():
+        row = {"layer": name, "width": layer.width, "units": layer.features.shape[1]}
+        if layer.features.isfinite().all():
+            found = sparsity(layer, correlation_threshold, smooth_threshold)
+            row |= {key: getattr(found, key) for key in MEASURES}
+            row["effective_rank"] = metrics.effective_rank(layer.features.double())
+        rows.append(row)
+    settings = {
+        "model": model,
+        "inputs": min(examples, len(inputs)),
+        "units": units,
+        "correlation_threshold": correlation_threshold,
+        "smooth_threshold": smooth_threshold,
+    }
+    _files.write_json(out / "measures.json", {"settings": settings, "layers": rows})
+    measured = xr.Dataset(
+        {key: ("layer", [row.get(key, np.nan) for row in rows]) for key in _COLUMNS},
+        coords={"layer": [row["layer"] for row in rows]},
+    )
+    write_figure(out / "figure", draw_layers(measured))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    for title, _ in _COLUMNS.values():
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        cells = [str(row["layer"])] + [
+            f"{row[key]:{form}}" if key in row else "NaN" for key, (_, form) in _COLUMNS.items()
+        ]
+        table.add_row(*cells)
+    # A line for a layer, however narrow the terminal: it can be searched and cut.
+    Console(width=1000).print(table)
+    print(f"The figure and the numbers are in {out}")

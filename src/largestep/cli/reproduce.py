@@ -1,0 +1,64 @@
+"""`largestep reproduce`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from largestep.cli.app import Out, Threads, app
+
+__all__ = ["reproduce"]
+
+
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[EXPERIMENT]...", help="By default those that need no data and little time."
+        ),
+    ] = None,
+    out: Out = Path("results"),
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seeds 0, 1, …, N−1; by default 20, of deep networks 5."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A tenth of the steps: the look, not the setting.")
+    ] = False,
+    threads: Threads = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data sets of resnet18 and densenet100.")
+    ] = None,
+    only_figures: Annotated[
+        bool, typer.Option("--only-figures", help="Redraw stored results; compute nothing.")
+    ] = False,
+) -> None:
+    """Reproduce the paper's figures and check its claims over seeds.
+
+    Finished experiments are taken up when nothing that decides their numbers has changed.
+
+    Examples
+    --------
+    `largestep reproduce`
+
+    `largestep reproduce diagonal --seeds 50 --out figures`
+    """
+    from largestep.reproduction import reproduce as run
+
+    try:
+        page = run(
+            names or [],
+            out,
+            seeds=seeds,
+            quick=quick,
+            threads=threads,
+            data=data,
+            progress=True,
+            only_figures=only_figures,
+        )
+    except KeyboardInterrupt:
+        print("Stopped. The same command takes up what is finished.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(f"The page is {page}")

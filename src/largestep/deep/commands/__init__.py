@@ -1,1 +1,0 @@
-"""What the command line does with deep networks: train, measure, compact."""

@@ -1,0 +1,92 @@
+"""What `diagonal-gd` claims, and how it is drawn."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from largestep.experiments.andriushchenko2023.diagonal.show import coordinates, rank
+from largestep.experiments.andriushchenko2023.diagonal_gd.compute import (
+    LARGE,
+    SGD_PAPER,
+    SGD_SMALL,
+    SGD_SURVIVING,
+    SMALL,
+)
+from largestep.experiments.claims import Claim
+from largestep.experiments.phases import (
+    at_end,
+    diverges_rarely,
+    drops_at_decay,
+    falls,
+    stabilises,
+)
+from largestep.figures.diagonal import draw_gd
+from largestep.store import Results
+
+
+def draw(results: Results) -> Mapping[str, Figure]:
+    """Draw GD above SGD."""
+    return {"figure": draw_gd(results["gd"].dataset, results["sgd"].dataset)}
+
+
+def _gd_over_sgd(results: Results) -> np.ndarray:
+    ratio: np.ndarray = at_end(results["gd"].dataset.test_loss, LARGE[2]) / at_end(
+        results["sgd"].dataset.test_loss, SGD_SURVIVING
+    )
+    return ratio
+
+
+CLAIMS: tuple[Claim, ...] = (
+    stabilises("gd", LARGE[2], until=0.5, step_size="η = 3.53 under full-batch GD"),
+    drops_at_decay("gd", LARGE[2], until=0.5),
+    falls(
+        "gd",
+        coordinates,
+        "number of coordinates",
+        from_schedule=SMALL,
+        to_schedule=LARGE[2],
+        sentence="Stochasticity is not needed for sparsity: GD with large steps is sparser.",
+    ),
+    falls(
+        "gd",
+        rank,
+        "rank",
+        from_schedule=SMALL,
+        to_schedule=LARGE[2],
+        sentence="GD with large steps ends at a lower rank.",
+    ),
+    falls(
+        "gd",
+        lambda d: d.test_loss,
+        "test loss",
+        from_schedule=LARGE[2],
+        to_schedule=SMALL,
+        sentence="Large steps of GD do not generalise: the test loss is higher than after small.",
+    ),
+    Claim(
+        "Large steps of GD generalise worse than large steps of SGD that survive.",
+        f"final test loss, GD {LARGE[2]} over SGD {SGD_SURVIVING}, same seed",
+        _gd_over_sgd,
+        "above",
+        1.0,
+    ),
+    falls(
+        "sgd",
+        coordinates,
+        "number of coordinates",
+        from_schedule=SGD_SMALL,
+        to_schedule=SGD_SURVIVING,
+        sentence="SGD with large steps that survive is sparser than with small ones.",
+    ),
+    falls(
+        "sgd",
+        lambda d: d.test_loss,
+        "test loss",
+        from_schedule=SGD_SMALL,
+        to_schedule=SGD_SURVIVING,
+        sentence="SGD with large steps that survive generalises better than with small ones.",
+    ),
+    diverges_rarely("sgd", SGD_SURVIVING),
+    diverges_rarely("sgd", SGD_PAPER),
+)

@@ -1,0 +1,8 @@
+"""What `resnet18` claims, and how it is drawn."""
+
+from largestep.experiments.andriushchenko2023.resnet18.compute import NETWORKS
+from largestep.experiments.deep_phases import claims, draw
+
+__all__ = ["CLAIMS", "draw"]
+
+CLAIMS = claims(NETWORKS)

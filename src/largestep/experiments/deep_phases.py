@@ -1,0 +1,142 @@
+"""What the experiments on deep networks claim, and how they are drawn."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from largestep.experiments.claims import Claim
+from largestep.experiments.deep_networks import HELD, LARGE, LENGTHS, SMALL, DeepNetworks
+from largestep.experiments.phases import (
+    at_end,
+    diverges_rarely,
+    drops_at_decay,
+    falls,
+    falls_with_length,
+    reached_before_decay,
+    stabilises,
+)
+from largestep.figures.deep import draw_measures
+from largestep.store import Results
+
+__all__ = [
+    "best",
+    "claims",
+    "draw",
+    "error",
+    "held_above_best",
+    "held_survives",
+    "sparsity",
+]
+
+
+def claims(networks: DeepNetworks) -> tuple[Claim, ...]:
+    """Return the claims, on each data set and in each setting."""
+    runs = [(dataset, setting) for dataset in networks.datasets for setting in networks.settings]
+    if len(runs) == 1:
+        return tuple(_claims("/".join(runs[0])))
+    return tuple(
+        replace(claim, sentence=f"On {', '.join(run)}: {claim.sentence}")
+        for run in runs
+        for claim in _claims("/".join(run))
+    )
+
+
+def draw(results: Results) -> Mapping[str, Figure]:
+    """Draw the panels of every data set and setting."""
+    first, *others = [
+        (f"{dataset}-{setting}", draw_measures(node.dataset))
+        for dataset, settings in results.items()
+        for setting, node in settings.items()
+    ]
+    return {"figure": first[1], **dict(others)}
+
+
+def sparsity(dataset: xr.Dataset) -> xr.DataArray:
+    """Return the feature sparsity of the last stage."""
+    return dataset.distinct.isel(layer=-1)
+
+
+def error(dataset: xr.Dataset) -> xr.DataArray:
+    """Return the test error."""
+    return dataset.test_error
+
+
+def held_survives(run: str, results: Results) -> np.ndarray:
+    """Return 1 for every seed that LossStabilization has neither diverged nor collapsed on."""
+    there: np.ndarray = results[run].dataset.diverged_at.sel(schedule=HELD).isnull().values
+    return there.astype(float)
+
+
+def best(dataset: xr.Dataset) -> str:
+    """Return the schedule without control of the lowest median test error, all seeds there."""
+    ends = {s: at_end(error(dataset), s) for s in dataset.schedule.values if s != HELD}
+    whole = [label for label, errors in ends.items() if np.isfinite(errors).all()]
+    return min(whole or ends, key=lambda label: float(np.nanmedian(ends[label])))
+
+
+def held_above_best(run: str, results: Results) -> np.ndarray:
+    """Return by how much LossStabilization's test error is above the best schedule's."""
+    dataset = results[run].dataset
+    errors = error(dataset)
+    difference: np.ndarray = at_end(errors, HELD) - at_end(errors, best(dataset))
+    return difference
+
+
+def _claims(run: str) -> list[Claim]:
+    sparsity_name, error_name = "feature sparsity of the last stage", "test error"
+
+    return [
+        stabilises(run, LARGE[2], until=0.5, step_size="the large step size"),
+        drops_at_decay(run, LARGE[2], until=0.5, bound=0.5),
+        falls(
+            run,
+            sparsity,
+            sparsity_name,
+            from_schedule=SMALL,
+            to_schedule=LARGE[2],
+            sentence=f"Large steps end at less than two thirds of small steps' {sparsity_name}.",
+            bound=2 / 3,
+        ),
+        *falls_with_length(run, sparsity, sparsity_name, LARGE, LENGTHS),
+        reached_before_decay(run, sparsity, sparsity_name, LARGE[2], 0.5),
+        falls(
+            run,
+            error,
+            error_name,
+            from_schedule=SMALL,
+            to_schedule=LARGE[2],
+            sentence=f"Large steps end at a lower {error_name} than small ones.",
+        ),
+        *falls_with_length(run, error, error_name, LARGE, LENGTHS),
+        diverges_rarely(run, LARGE[2]),
+        Claim(
+            "No run of LossStabilization diverges or collapses.",
+            "1 if the seed has neither diverged nor collapsed",
+            partial(held_survives, run),
+            "above",
+            0.999,
+            centre="mean",
+        ),
+        falls(
+            run,
+            sparsity,
+            sparsity_name,
+            from_schedule=SMALL,
+            to_schedule=HELD,
+            sentence=(
+                f"LossStabilization ends at less than two thirds of small steps' {sparsity_name}."
+            ),
+            bound=2 / 3,
+        ),
+        Claim(
+            f"LossStabilization ends within half a point of the best schedule's {error_name}.",
+            "test error minus that of the schedule with the lowest median, same seed",
+            partial(held_above_best, run),
+            "below",
+            0.005,
+        ),
+    ]

@@ -1,0 +1,154 @@
+"""What an experiment is: what it computes, what it claims, what it shows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from largestep.experiments.claims import Claim
+    from largestep.experiments.setting import Setting
+    from largestep.store import Results
+
+__all__ = ["Budget", "Experiment", "Paper"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much an experiment may compute.
+
+    Attributes
+    ----------
+    seeds : the seeds of its trajectories.
+    quick : take a tenth of the steps: the look of the figure, not the paper's setting.
+    threads : trajectories run at once; None for all cores.
+    progress : show it on standard error.
+    folder : where long runs are kept while they last; None keeps nothing.
+    data : folder that holds the data sets, for experiments that need any.
+    """
+
+    seeds: list[int]
+    quick: bool = False
+    threads: int | None = None
+    progress: bool = False
+    folder: Path | None = None
+    data: Path | None = None
+
+    def steps(self, full: int) -> int:
+        """Return the number of steps to take where the full setting has `full`."""
+        return max(full // 10, 1) if self.quick else full
+
+    def described(self, text: str) -> str | None:
+        """Return the text where progress is shown, otherwise None."""
+        return text if self.progress else None
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where experiments come from.
+
+    Attributes
+    ----------
+    citation : authors, title, year.
+    order : its place on the page.
+    """
+
+    citation: str
+    order: int
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An entry of the catalogue: one figure of a paper, found in a folder of its own.
+
+    The folder's package holds the entry and nothing that costs time to import. Beside it stand
+    ``compute.py`` with ``compute(budget)``, which returns `Results`; ``show.py`` with ``CLAIMS``,
+    ``draw(results)`` (figures by file name, the first is "figure") and perhaps
+    ``animate(results, path)``; and, where others use it too, ``setting.py`` with ``setting()``.
+
+    Attributes
+    ----------
+    package : the folder's package, ``__name__`` there.
+    name : as the command line knows it.
+    title : what the page calls it.
+    shows : one sentence on what it shows.
+    setting : paragraphs on the exact setting, and where it departs from the paper's.
+    seconds : about how long its default number of seeds takes on two cores.
+    order : its place among the paper's.
+    seeds : its default number of seeds.
+    by_name : whether it runs only when it is named: it takes long, or needs a data set.
+    needs_torch : whether it needs the extra.
+    """
+
+    package: str
+    name: str
+    title: str
+    shows: str
+    setting: str
+    seconds: float
+    order: int
+    seeds: int = 20
+    by_name: bool = False
+    needs_torch: bool = False
+
+    @property
+    def paper(self) -> Paper:
+        """The paper that it belongs to."""
+        paper: Paper = import_module(self.package.rpartition(".")[0]).PAPER
+        return paper
+
+    def part(self, name: str) -> ModuleType:
+        """Return a module of its folder.
+
+        Raises
+        ------
+        ImportError
+            If it can't be imported, whatever it raises then.
+        """
+        try:
+            return import_module(f"{self.package}.{name}")
+        except Exception as error:  # whatever a stranger's code may raise
+            if isinstance(error, ImportError):
+                raise
+            raise ImportError(f"{self.package}.{name} fails to import: {error!r}") from error
+
+    def compute(self, budget: Budget) -> "Results":
+        """Return its datasets."""
+        return self.part("compute").compute(budget)
+
+    @property
+    def claims(self) -> "tuple[Claim, ...]":
+        """What must come out."""
+        return self.part("show").CLAIMS
+
+    def draw(self, results: "Results") -> Mapping[str, "Figure"]:
+        """Return its figures by file name; the first is "figure"."""
+        return self.part("show").draw(results)
+
+    @property
+    def animate(self) -> "Callable[[Results, Path], None] | None":
+        """What writes a moving picture, if it has one."""
+        return getattr(self.part("show"), "animate", None)
+
+    @property
+    def swept(self) -> bool:
+        """Whether its setting can be swept."""
+        return find_spec(f"{self.package}.setting") is not None
+
+    def its_setting(self) -> "Setting":
+        """Return its problem, network, schedules and steps.
+
+        Raises
+        ------
+        ValueError
+            If it has no single one.
+        """
+        if not self.swept:
+            raise ValueError(f"{self.name} has no setting of its own")
+        setting: Any = self.part("setting").setting()
+        return setting

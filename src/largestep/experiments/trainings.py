@@ -1,0 +1,222 @@
+"""Training runs of deep networks side by side: schedules × seeds, each taken up after a kill."""
+
+import json
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from largestep import _files, provenance, store
+from largestep._progress import track
+from largestep.experiments.experiment import Budget
+
+if TYPE_CHECKING:
+    from largestep.deep.data import Dataset
+    from largestep.deep.training import Trained, Training
+
+__all__ = ["run_all", "survived", "unneeded"]
+
+Work = Callable[["Trained", "Training", "Dataset"], xr.Dataset]
+"""Makes a dataset of a trained network, its settings and its data; a module's own function."""
+
+_Job = tuple["Training", Path | None]
+
+
+def run_all(
+    name: str,
+    budget: Budget,
+    schedules: "Mapping[str, Training]",
+    data: "Dataset",
+    work: Work,
+) -> xr.Dataset:
+    """Train under every schedule with every seed, and put together what is made of the networks.
+
+    On the CPU a process trains a network on one thread, so that results do not depend on how many
+    run at once; on a GPU one follows the other.
+
+    Parameters
+    ----------
+    name : for the progress.
+    budget : its seeds replace those of the settings; in a quick look epochs are a tenth. Where it
+        has a folder, networks are kept there and taken up again, by other experiments too.
+    schedules : settings by name.
+    data : what to train and test on.
+    work : what to make of each.
+
+    Returns
+    -------
+    Dataset with dimensions schedule and seed, and those that `work` gives.
+
+    Raises
+    ------
+    ChildProcessError
+        If a process was ended from outside.
+    """
+    identity = data.digest()
+    jobs: dict[tuple[str, int], _Job] = {}
+    for label, settings in schedules.items():
+        for seed in budget.seeds:
+            job = replace(settings, seed=seed, epochs=budget.steps(settings.epochs))
+            folder = _folder(budget, label, job, data.name, identity)
+            jobs[label, seed] = (job, folder)
+    found: dict[tuple[str, int], xr.Dataset] = {}
+    with track(f"{name}, runs" if budget.progress else None, len(jobs)) as advance:
+        for key, dataset in _done(jobs, data, work, budget.threads):
+            found[key] = dataset
+            advance()
+    by_schedule = [
+        xr.concat([found[label, seed] for seed in budget.seeds], "seed") for label in schedules
+    ]
+    together = xr.concat(by_schedule, "schedule")
+    kept = [folder.name for _, folder in jobs.values() if folder is not None]
+    return together.assign_coords(schedule=list(schedules), seed=budget.seeds).assign_attrs(
+        runs=json.dumps(kept)
+    )
+
+
+def survived(trained: "Trained", settings: "Training", data: "Dataset") -> xr.Dataset:
+    """Return what was measured; where a network has collapsed it has also diverged: no values."""
+    results = trained.results
+    ended = np.fmin(results.diverged_at, results.collapsed_at)
+    alive = ~(results.step >= ended)
+    measured = [v for v in results.data_vars if "step" in results[v].dims and v != "step_size"]
+    masked = {v: results[v].where(alive).assign_attrs(results[v].attrs) for v in measured}
+    return results.assign({**masked, "diverged_at": ended.assign_attrs(results.diverged_at.attrs)})
+
+
+def _done(
+    jobs: Mapping[tuple[str, int], _Job], data: "Dataset", work: Work, threads: int | None
+) -> Iterator[tuple[tuple[str, int], xr.Dataset]]:
+    import torch
+
+    if torch.cuda.is_available():
+        for key, job in jobs.items():
+            yield key, _run(*job, data, work)
+        return
+    with _workers(min(len(jobs), threads or os.cpu_count() or 1)) as pool:
+        # Tensors would be sent as shared memory, of which a container has little.
+        packed = pickle.dumps(data)
+        # What is started now never sees Ctrl-C, which a terminal sends to every process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            waiting = {pool.submit(_run_alone, *job, packed, work): k for k, job in jobs.items()}
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        except BrokenProcessPool:
+            raise ChildProcessError(
+                "a process that trained a network was ended from outside, perhaps for want of "
+                "memory: take fewer --threads; the same command takes up what is finished"
+            ) from None
+
+
+@contextmanager
+def _workers(number: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield processes that end at once with the block, or with this process, however it ends."""
+    # Forked processes would inherit PyTorch's locks.
+    context = get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(number, context, initializer=_end_with, initargs=(here,))
+    with here, there:
+        try:
+            yield pool
+        except BaseException:
+            there.close()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with(parent: Connection) -> None:
+    def wait() -> None:
+        with suppress(EOFError):
+            parent.recv_bytes()  # nothing is ever sent
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def _run_alone(job: "Training", folder: Path | None, data: bytes, work: Work) -> xr.Dataset:
+    import torch
+
+    torch.set_num_threads(1)
+    return _run(job, folder, pickle.loads(data), work)
+
+
+def _run(job: "Training", folder: Path | None, data: "Dataset", work: Work) -> xr.Dataset:
+    from largestep.deep.training import train
+
+    return work(train(job, data, out=folder, resume=folder is not None), job, data)
+
+
+def unneeded(out: Path) -> dict[Path, str]:
+    """Return the runs that no stored result uses and no key needs any more, with the reasons.
+
+    A run that was made by today's code and is not finished is kept: it would be taken up.
+
+    Parameters
+    ----------
+    out : folder of results, with the runs in ``runs``.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder.
+    ValueError
+        If a stored result can't be read, so that nobody knows what it uses.
+    """
+    if not out.is_dir():
+        raise FileNotFoundError(f"there is no folder {out}")
+    used: set[str] = set()
+    for stored in sorted(out.glob("*/results.nc")):
+        for node in store.load(stored)[0].subtree:
+            used |= set(json.loads(node.attrs.get("runs", "[]")))
+    found: dict[Path, str] = {}
+    for run in sorted((out / "runs").glob("*/")):
+        if run.name in used:
+            continue
+        try:
+            made_by = _files.read_json(run / "made_by.json")
+            same = made_by == _made_by(made_by["model"])
+        except (OSError, ValueError, KeyError, TypeError, ImportError):
+            found[run] = "nothing says by which code it was made"
+            continue
+        if not same:
+            found[run] = "it was made by other code, or with other versions"
+        elif (run / "results.nc").exists():
+            found[run] = "no stored result uses it"
+    return found
+
+
+def _made_by(model: str) -> dict[str, Any]:
+    """Return what stands for all code that decides what a training run of a model gives."""
+    code = provenance.closure(
+        ("largestep.deep.training", "train"), ("largestep.deep.models", model)
+    )
+    return {"model": model, "code": code.digest, "versions": dict(code.versions)}
+
+
+def _folder(budget: Budget, label: str, job: "Training", data: str, identity: str) -> Path | None:
+    """Return where a run is kept: of other settings, data, code or versions, it is elsewhere."""
+    if budget.folder is None:
+        return None
+    made_by = _made_by(job.model)
+    digest = provenance.fingerprint(vars(job), identity, made_by)
+    readable = "-".join(f"{job.model} {data} {label} {job.seed} {digest[:8]}".split())
+    folder = _files.prepare_folder(budget.folder / readable)
+    _files.write_json(folder / "made_by.json", made_by)
+    return folder

@@ -1,0 +1,340 @@
+"""The code that a function depends on: found in the source, definition by definition.
+
+A definition depends on the definitions whose names it uses, wherever they come from: through
+imports, the lists of names of lazy packages, aliases, attributes of modules, imports inside
+functions. Annotations are not followed, docstrings and comments do not count. Nothing is imported
+or run.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+__all__ = ["Closure", "closure", "defines"]
+
+_DECIDING = {
+    "numba": "numba",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+    "xarray": "xarray",
+}
+"""Packages whose versions decide numbers, by the name that is imported."""
+
+_SILENT = {"largestep._progress", "largestep._version"}
+"""Modules that show or name something and decide nothing."""
+
+_Definition = tuple[str, str]
+"""A module and a name that it defines; the name "" is what it runs without defining anything."""
+
+
+@dataclass(frozen=True)
+class Closure:
+    """The definitions that some functions depend on, themselves included.
+
+    Attributes
+    ----------
+    definitions : (module, name) of each, sorted.
+    digest : of their source without comments and docstrings.
+    versions : of the libraries that they use and that decide numbers.
+    """
+
+    definitions: tuple[tuple[str, str], ...]
+    digest: str
+    versions: Mapping[str, str]
+
+    @property
+    def modules(self) -> set[str]:
+        """The modules that hold the definitions."""
+        return {module for module, _ in self.definitions}
+
+
+def closure(*roots: tuple[str, str], paths: Mapping[str, Path] | None = None) -> Closure:
+    """Return what the given definitions depend on.
+
+    Where code looks into a lazy package by a name that it is given (``getattr(measures, name)``),
+    every name of that package's list that stands in quotes anywhere in the closure counts as used.
+
+    Parameters
+    ----------
+    roots : (module, name) of each definition.
+    paths : folders of top-level packages by name, whose code is followed; largestep's by default.
+
+    Raises
+    ------
+    ImportError, SyntaxError
+        If there is no such definition, or a file can't be parsed.
+    """
+    sources = _own() if paths is None else _Sources(paths)
+    found: set[_Definition] = set()
+    libraries: set[str] = set()
+    by_name: set[str] = set()
+    strings: set[str] = set()
+    waiting: list[_Definition] = []
+    for module, name in roots:
+        start = sources.definitions(module, name)
+        if not start:
+            raise ImportError(f"there is no {name} in {module}")
+        waiting += start
+    while waiting:
+        definition = waiting.pop()
+        if definition in found:
+            continue
+        found.add(definition)
+        uses = sources.uses(*definition)
+        libraries |= uses.libraries
+        by_name |= uses.by_name
+        strings |= uses.strings
+        waiting += uses.definitions
+        if not waiting:
+            waiting += [
+                target
+                for package in by_name
+                for name in strings & sources.read(package).listed.keys()
+                for target in sources.definitions(package, name)
+                if target not in found
+            ]
+    listed = tuple(sorted(found))
+    digest = hashlib.sha256()
+    for module, name in listed:
+        digest.update(f"{module}:{name}\n{sources.text(module, name)}\n".encode())
+    versions = {package: version(_DECIDING[package]) for package in sorted(libraries)}
+    return Closure(listed, digest.hexdigest()[:16], versions)
+
+
+def defines(module: str, name: str) -> bool:
+    """Return whether one of largestep's modules has a definition of that name."""
+    return bool(_own().definitions(module, name))
+
+
+@dataclass
+class _Uses:
+    """What a definition uses."""
+
+    definitions: set[_Definition] = field(default_factory=set)
+    libraries: set[str] = field(default_factory=set)
+    by_name: set[str] = field(default_factory=set)
+    strings: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _Module:
+    """A module's source: what it binds at its top level, and by which statements.
+
+    Attributes
+    ----------
+    bound : the statements that bind a name; those that bind none under "".
+    imported : what an imported name stands for: a module, or a name in one.
+    listed : the same for the list of names of a lazy package.
+    """
+
+    bound: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imported: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    listed: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+
+
+class _Sources:
+    """The modules of some packages, read when they are needed and once."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = dict(paths)
+        self._modules: dict[str, _Module] = {}
+        self._uses: dict[_Definition, _Uses] = {}
+        self._texts: dict[_Definition, str] = {}
+
+    def file(self, module: str) -> Path | None:
+        """Return the file of a module of the packages."""
+        first, *rest = module.split(".")
+        if first not in self._paths:
+            return None
+        path = self._paths[first].joinpath(*rest)
+        for candidate in (path / "__init__.py", path.with_suffix(".py")):
+            if candidate.is_file():
+                return candidate
+        return None
+
+    def read(self, module: str) -> _Module:
+        """Return a module's bindings."""
+        if module not in self._modules:
+            path = self.file(module)
+            self._modules[module] = _Module() if path is None else _parsed(module, path)
+        return self._modules[module]
+
+    def definitions(self, module: str, name: str) -> set[_Definition]:
+        """Return what a name of a module stands for, followed to where it is defined."""
+        if module in _SILENT:
+            return set()
+        source = self.read(module)
+        if name in source.bound and name:
+            # What a module does beside defining things may change what it has defined.
+            beside = {(module, "")} if "" in source.bound else set()
+            return {(module, name), *beside}
+        target = source.imported.get(name) or source.listed.get(name)
+        if target is None or target[1] is None or self.file(target[0]) is None:
+            return set()
+        if self.file(f"{target[0]}.{target[1]}") is not None:
+            return set()
+        return self.definitions(target[0], target[1])
+
+    def text(self, module: str, name: str) -> str:
+        """Return the source of a definition, without comments and docstrings."""
+        definition = module, name
+        if definition not in self._texts:
+            self._texts[definition] = "\n".join(map(ast.unparse, self.read(module).bound[name]))
+        return self._texts[definition]
+
+    def uses(self, module: str, name: str) -> _Uses:
+        """Return what a definition uses."""
+        if (module, name) in self._uses:
+            return self._uses[module, name]
+        source = self.read(module)
+        uses = self._uses[module, name] = _Uses()
+        for statement in source.bound[name]:
+            names = dict(source.imported)
+            for node in ast.walk(statement):
+                names |= _imports(node, module, self.file(module))
+            for chain in _chains(statement, uses.strings):
+                self._follow(module, source, names, chain, uses)
+        return uses
+
+    def _follow(
+        self,
+        module: str,
+        source: _Module,
+        names: Mapping[str, tuple[str, str | None]],
+        chain: list[str],
+        uses: _Uses,
+    ) -> None:
+        """Add what a chain of attributes, such as ``networks.base.Network``, stands for."""
+        first, *rest = chain
+        if first not in names:
+            if first in source.bound:
+                uses.definitions |= self.definitions(module, first)
+            return
+        target, attribute = names[first]
+        root = target.partition(".")[0]
+        if self.file(target) is None:
+            if root in _DECIDING:
+                uses.libraries.add(root)
+            return
+        if attribute is not None:
+            rest = [attribute, *rest]
+        # A module's attribute may be a module itself, or a name that a list leads on from.
+        while rest:
+            below = f"{target}.{rest[0]}"
+            listed = self.read(target).listed.get(rest[0])
+            if listed is not None and listed[1] is None:
+                below = listed[0]
+            if self.file(below) is None:
+                break
+            target, rest = below, rest[1:]
+        if rest:
+            uses.definitions |= self.definitions(target, rest[0])
+        elif self.read(target).listed:
+            uses.by_name.add(target)
+        else:
+            for name in self.read(target).bound:
+                uses.definitions |= self.definitions(target, name)
+
+
+@cache
+def _own() -> _Sources:
+    """Return largestep's own sources as they were when they were first read, as the process has."""
+    return _Sources({"largestep": Path(__file__).parent.parent})
+
+
+def _parsed(module: str, path: Path) -> _Module:
+    """Return a file's bindings."""
+    source = _Module()
+    for statement in _WithoutTexts().visit(ast.parse(path.read_text(encoding="utf-8"))).body:
+        found = _imports(statement, module, path)
+        if found:
+            source.imported |= found
+            continue
+        if isinstance(statement, ast.Pass):
+            continue
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
+            continue
+        for name in set(_bindings(statement)) or {""}:
+            source.bound.setdefault(name, []).append(statement)
+    stub = path.with_suffix(".pyi")
+    if stub.is_file():
+        for statement in ast.parse(stub.read_text(encoding="utf-8")).body:
+            source.listed |= _imports(statement, module, path)
+    return source
+
+
+def _imports(node: ast.AST, module: str, file: Path | None) -> dict[str, tuple[str, str | None]]:
+    """Return what the names stand for that an import statement binds."""
+    if isinstance(node, ast.Import):
+        # `import a.b` binds a; what is used of it is an attribute of a.
+        return {
+            alias.asname or alias.name.partition(".")[0]: (
+                alias.name if alias.asname else alias.name.partition(".")[0],
+                None,
+            )
+            for alias in node.names
+        }
+    if not isinstance(node, ast.ImportFrom):
+        return {}
+    origin = node.module or ""
+    if node.level:
+        is_package = file is not None and file.stem == "__init__"
+        above = module.split(".")
+        above = above[: len(above) - node.level + is_package]
+        origin = ".".join([*above, *filter(None, [node.module])])
+    if node.module is None:
+        # `from . import part`: a module, as the lists of lazy packages name theirs.
+        return {a.asname or a.name: (f"{origin}.{a.name}", None) for a in node.names}
+    return {alias.asname or alias.name: (origin, alias.name) for alias in node.names}
+
+
+def _bindings(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement binds at the level at which it stands."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield node.id
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+
+
+def _chains(statement: ast.stmt, strings: set[str]) -> Iterator[list[str]]:
+    """Yield the names that a statement uses, each with the attributes taken of it."""
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop()
+        chain = _chain(node)
+        if chain is not None:
+            yield chain
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            strings.add(node.value)
+        for name, value in ast.iter_fields(node):
+            if name in ("annotation", "returns"):
+                continue
+            parts = value if isinstance(value, list) else [value]
+            waiting += [part for part in parts if isinstance(part, ast.AST)]
+
+
+def _chain(node: ast.AST) -> list[str] | None:
+    attributes: list[str] = []
+    while isinstance(node, ast.Attribute):
+        attributes.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(attributes)] if isinstance(node, ast.Name) else None
+
+
+class _WithoutTexts(ast.NodeTransformer):
+    """Takes out what is written for people: strings that stand alone."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return ast.copy_location(ast.Pass(), node) if text else node
