@@ -90,9 +90,11 @@ def log_percentages(axis: Axis) -> None:
 def write_figure(stem: Path, figure: Figure) -> None:
     """Write the figure as PNG and as SVG, each in one step."""
     for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
-        _files.atomically(
-            stem.with_suffix(suffix),
-            lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
-        )
+        # The salt of the names in an SVG is read when it is written.
+        with mpl.rc_context(_SETTINGS):
+            _files.atomically(
+                stem.with_suffix(suffix),
+                lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
+            )
         # What the first drawing has laid out stays where it is.
         figure.set_layout_engine("none")

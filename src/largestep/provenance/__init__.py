@@ -1,6 +1,6 @@
 """What decides a number: the code that computes it, and the values that it is given."""
 
-from largestep.provenance.closure import Closure, closure, defines
+from largestep.provenance.closure import Closure, Sources, closure, defines
 from largestep.provenance.identity import fingerprint
 
-__all__ = ["Closure", "closure", "defines", "fingerprint"]
+__all__ = ["Closure", "Sources", "closure", "defines", "fingerprint"]

@@ -8,13 +8,14 @@ or run.
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["Closure", "closure", "defines"]
+__all__ = ["Closure", "Sources", "closure", "defines"]
 
 _DECIDING = {
     "numba": "numba",
@@ -54,7 +55,7 @@ class Closure:
         return {module for module, _ in self.definitions}
 
 
-def closure(*roots: tuple[str, str], paths: Mapping[str, Path] | None = None) -> Closure:
+def closure(*roots: tuple[str, str], sources: "Sources | None" = None) -> Closure:
     """Return what the given definitions depend on.
 
     Where code looks into a lazy package by a name that it is given (``getattr(measures, name)``),
@@ -63,14 +64,14 @@ def closure(*roots: tuple[str, str], paths: Mapping[str, Path] | None = None) ->
     Parameters
     ----------
     roots : (module, name) of each definition.
-    paths : folders of top-level packages by name, whose code is followed; largestep's by default.
+    sources : the packages whose code is followed; largestep's own by default.
 
     Raises
     ------
     ImportError, SyntaxError
         If there is no such definition, or a file can't be parsed.
     """
-    sources = _own() if paths is None else _Sources(paths)
+    sources = _own() if sources is None else sources
     found: set[_Definition] = set()
     libraries: set[str] = set()
     by_name: set[str] = set()
@@ -138,11 +139,18 @@ class _Module:
     listed: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
 
-class _Sources:
-    """The modules of some packages, read when they are needed and once."""
+class Sources:
+    """The modules of some packages, read when they are needed and once.
 
-    def __init__(self, paths: Mapping[str, Path]) -> None:
+    Parameters
+    ----------
+    paths : the folder of each top-level package, by its name.
+    imported : whether parts of a package may stand elsewhere, where it has been imported from.
+    """
+
+    def __init__(self, paths: Mapping[str, Path], *, imported: bool = False) -> None:
         self._paths = dict(paths)
+        self._imported = imported
         self._modules: dict[str, _Module] = {}
         self._uses: dict[_Definition, _Uses] = {}
         self._texts: dict[_Definition, str] = {}
@@ -152,10 +160,14 @@ class _Sources:
         first, *rest = module.split(".")
         if first not in self._paths:
             return None
-        path = self._paths[first].joinpath(*rest)
-        for candidate in (path / "__init__.py", path.with_suffix(".py")):
-            if candidate.is_file():
-                return candidate
+        places = [self._paths[first].joinpath(*rest)]
+        if self._imported and rest:
+            parent = sys.modules.get(module.rpartition(".")[0])
+            places += [Path(place) / rest[-1] for place in getattr(parent, "__path__", ())]
+        for path in places:
+            for candidate in (path / "__init__.py", path.with_suffix(".py")):
+                if candidate.is_file():
+                    return candidate
         return None
 
     def read(self, module: str) -> _Module:
@@ -243,9 +255,9 @@ class _Sources:
 
 
 @cache
-def _own() -> _Sources:
+def _own() -> Sources:
     """Return largestep's own sources as they were when they were first read, as the process has."""
-    return _Sources({"largestep": Path(__file__).parent.parent})
+    return Sources({"largestep": Path(__file__).parent.parent}, imported=True)
 
 
 def _parsed(module: str, path: Path) -> _Module:

@@ -1,0 +1,21 @@
+"""Every experiment that runs by default: computed in a tenth of the steps, claimed and drawn."""
+
+import pytest
+
+from largestep.experiments import Budget, find
+
+
+@pytest.mark.parametrize("name", [n for n, e in find().items() if not e.by_name])
+def test_it_computes_claims_and_draws(name, tmp_path):
+    experiment = find()[name]
+    if experiment.needs_torch:
+        pytest.importorskip("torch")
+    results = experiment.compute(Budget(seeds=[0, 1, 2], quick=True))
+    found = [claim.check(results) for claim in experiment.claims]
+    assert len({(c["claim"], c["measured"]) for c in found}) == len(found)
+    assert all(c["verdict"] in ("holds", "does not hold", "undecided") for c in found)
+    figures = experiment.draw(results)
+    assert next(iter(figures)) == "figure"
+    for label, figure in figures.items():
+        figure.savefig(tmp_path / f"{label}.png")
+        assert (tmp_path / f"{label}.png").stat().st_size > 10_000
