@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks._timing import row, seconds
 from largestep.deep import Probe, models
 from largestep.deep.data import Dataset
-from largestep.deep.processes import Place
+from largestep.deep.training.processes import Place
 from largestep.deep.training import Run, Training
 
 _CLASSES = 10

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from largestep.deep import jacobian as deep  # noqa: E402
-from largestep.deep.functional import ModelFunction  # noqa: E402
+from largestep.deep.curvature.function import ModelFunction  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

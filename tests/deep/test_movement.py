@@ -4,7 +4,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from largestep.deep.movement import Movement  # noqa: E402
+from largestep.deep.measures.movement import Movement  # noqa: E402
 from largestep.figures.movement import draw_movement  # noqa: E402
 
 

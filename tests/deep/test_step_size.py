@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
-from largestep.deep.step_size import LossStabilization  # noqa: E402
+from largestep.deep.control.loss_stabilization import LossStabilization  # noqa: E402
 
 HELD = 50
 

@@ -23,7 +23,7 @@ from largestep import store
 from largestep.deep import checkpoints, models, presets, training
 from largestep.deep.data import Dataset, permutation
 from largestep.deep.layers import gather
-from largestep.deep.processes import memory_format
+from largestep.deep.training.processes import memory_format
 from largestep.deep.training import Stopped, Training, redraw, train
 from largestep.metrics import feature_sparsity
 from largestep.schedules import decay, linear

@@ -59,7 +59,8 @@ def measure(
     from rich.table import Table
 
     from largestep import _checks, _files, metrics
-    from largestep.deep.layers import gather, take
+    from largestep.deep.batches import take
+    from largestep.deep.features import gather
     from largestep.deep.loading import load_data, load_model
     from largestep.deep.probe import MEASURES, sparsity
     from largestep.figures.probe import draw_layers

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from largestep import _files
 from largestep.deep import data as datasets
 from largestep.deep import models
-from largestep.deep.layers import random_states_restored
+from largestep.deep._untouched import random_states_restored
 
 __all__ = ["Part", "load_arrays", "load_data", "load_model", "read_weights"]
 

@@ -11,9 +11,12 @@ import xarray as xr
 from torch import Tensor, nn
 
 from largestep import _checks, _files, metrics
-from largestep.deep.layers import Batch, Layer, Layers, Units, gather, take, unwrapped
-from largestep.deep.sharpness import Hessian, largest_eigenvalues
+from largestep.deep._untouched import unwrapped
+from largestep.deep.batches import Batch, take
+from largestep.deep.curvature.hessian import Hessian
+from largestep.deep.features import Layer, Layers, Units, gather
 from largestep.metrics import FeatureSparsity, Plateau, feature_sparsity
+from largestep.metrics.spectrum import largest_eigenvalues
 
 __all__ = ["MEASURES", "Logger", "Probe", "sparsity"]
 

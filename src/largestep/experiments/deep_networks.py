@@ -38,7 +38,7 @@ class DeepNetworks:
 
     def schedules(self, setting: str) -> "dict[str, Training]":
         """Return what is trained, by the name of the schedule."""
-        from largestep.deep.presets import training
+        from largestep.deep.training.presets import training
 
         train = partial(training, self.preset, setting=setting, evaluations=self.evaluations)
         return {
@@ -53,7 +53,7 @@ class DeepNetworks:
     def compute(self, budget: Budget) -> Results:
         """Return a dataset for each data set and setting."""
         from largestep.deep import data
-        from largestep.deep.presets import PRESETS
+        from largestep.deep.training.presets import PRESETS
 
         train = PRESETS[self.preset].train
         # All before the first of many hours, as one may be missing.

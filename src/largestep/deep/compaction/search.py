@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from largestep import _checks
+from largestep.deep._untouched import random_states_restored, unwrapped
+from largestep.deep.batches import loader_restored
 from largestep.deep.compaction.graph import trace
 from largestep.deep.compaction.report import (
     CompactedLayer,
@@ -27,8 +29,7 @@ from largestep.deep.compaction.units import (
     largest_errors,
     rewired,
 )
-from largestep.deep.layers import loader_restored, random_states_restored, unwrapped
-from largestep.deep.processes import memory_format
+from largestep.deep.training.processes import memory_format
 from largestep.metrics.redundancy import REASONS, Redundancy
 
 __all__ = ["compact"]

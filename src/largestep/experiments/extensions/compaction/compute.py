@@ -49,7 +49,7 @@ _LONG_NAMES = {
 
 def schedules() -> "dict[str, Training]":
     """Return what is trained, by the name of the schedule."""
-    from largestep.deep.presets import training
+    from largestep.deep.training.presets import training
 
     train = partial(training, "digits", evaluations=20)
     large = {

@@ -29,7 +29,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
 
 def schedules(name: str) -> "dict[str, Training]":
     """Return what is trained, by the name of the schedule."""
-    from largestep.deep.presets import training
+    from largestep.deep.training.presets import training
 
     changes, grid = NETWORKS[name]
     held = training("digits", "hold", evaluations=8, **changes)

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import update_bn
 
 from largestep.deep import models
 from largestep.deep.data import Dataset, permutation
-from largestep.deep.layers import gather
+from largestep.deep.features import gather
 from largestep.deep.probe import MEASURES
 from largestep.metrics import FeatureSparsity, feature_sparsity
 

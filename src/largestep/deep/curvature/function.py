@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from largestep.deep.layers import attributes_restored, random_states_restored, unwrapped
+from largestep.deep._untouched import attributes_restored, random_states_restored, unwrapped
 
 __all__ = ["ModelFunction"]
 

@@ -128,7 +128,7 @@ class Hold:
 
     def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> Controller:
         """Return the controller of an optimizer for so many steps."""
-        from largestep.deep.step_size import LossStabilization
+        from largestep.deep.control.loss_stabilization import LossStabilization
 
         return LossStabilization(optimizer, steps, hold=self.phase)
 

@@ -8,8 +8,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from largestep import _checks
-from largestep.deep.jacobian import Reduction, tangent_kernel
-from largestep.deep.layers import Layers, gather, unwrapped
+from largestep.deep._untouched import unwrapped
+from largestep.deep.curvature.jacobian import Reduction, tangent_kernel
+from largestep.deep.features import Layers, gather
 
 __all__ = ["Movement"]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 
 from largestep import _checks
-from largestep.deep.functional import ModelFunction
+from largestep.deep.curvature.function import ModelFunction
 
 __all__ = [
     "Reduction",

@@ -30,11 +30,12 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 import largestep
 from largestep import _checks, _files, store
 from largestep._progress import track
-from largestep.deep import checkpoints, models, processes
+from largestep.deep import models
 from largestep.deep.data import Dataset, augment, permutation
-from largestep.deep.evaluation import Evaluations, autocast
 from largestep.deep.loading import read_weights
-from largestep.deep.processes import Place, memory_format
+from largestep.deep.training import checkpoints, processes
+from largestep.deep.training.evaluation import Evaluations, autocast
+from largestep.deep.training.processes import Place, memory_format
 from largestep.schedules import Schedule, as_schedule
 
 if TYPE_CHECKING:

@@ -1,29 +1,24 @@
 """A model's features: which layers give them, and how they are gathered without a trace."""
 
-import copy
-import random
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from itertools import chain
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
-from torch.utils.data import DataLoader
 
-__all__ = ["Batch", "Layer", "Layers", "Units", "gather", "take", "unwrapped"]
+from largestep.deep._untouched import unwrapped, without_a_trace
+from largestep.deep.batches import Batch, count_inputs, flattened, mapped, moved
 
-Batch = Any
-"""A tensor, a tuple or list whose first entry is the input, or a dictionary of arguments."""
+__all__ = ["Layer", "Layers", "Units", "gather"]
 
 Units = Literal["position", "channel"]
 FeatureFunction = Callable[[nn.Module, Batch], Tensor]
@@ -71,72 +66,6 @@ class Layer:
     features: Tensor
     width: int
     rectified: bool
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model that a compiled, data-parallel or distributed wrapper holds.
-
-    Raises
-    ------
-    TypeError
-        If it is not a module, is TorchScript, or its parameters are sharded over processes.
-    ValueError
-        If its parameters or buffers have no values yet.
-    """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    while True:
-        if type(model).__name__.startswith(("FullyShardedDataParallel", "FSDP")):
-            raise TypeError("model must hold all of its parameters, got one sharded by FSDP")
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(
-            model, (nn.DataParallel, nn.parallel.DistributedDataParallel)
-        ):
-            inner = model.module
-        if inner is None:
-            break
-        model = cast(nn.Module, inner)
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise TypeError("model must be in Python, got TorchScript, whose layers cannot be watched")
-    for name, held in chain(model.named_parameters(), model.named_buffers()):
-        if is_lazy(held):
-            raise ValueError(
-                f"model must be initialised, but {name!r} has no shape yet: run it once on a batch"
-            )
-        if held.is_meta:
-            raise ValueError(
-                f"model must hold numbers, but {name!r} is on the meta device: load its weights"
-            )
-    return model
-
-
-def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
-    """Return copies of the first `count` inputs, in their batches.
-
-    Random states stay as they were, as do those of a `DataLoader`: its generators and workers.
-
-    Raises
-    ------
-    TypeError
-        If a batch is not a tensor, tuple, list or dictionary that holds tensors.
-    ValueError
-        If there is no input.
-    """
-    if isinstance(batches, Tensor):
-        batches = [batches]
-    taken: list[Batch] = []
-    left = count
-    with random_states_restored(), loader_restored(batches) as read:
-        for batch in read:
-            size = min(_size(batch), left)
-            if size > 0:
-                taken.append(_first(batch, size))
-            left -= size
-            if left == 0:
-                break
-    if not taken:
-        raise ValueError("batches must hold at least one input, got none")
-    return taken
 
 
 def gather(
@@ -190,13 +119,13 @@ def gather(
     if units not in ("position", "channel"):
         raise ValueError(f"units must be 'position' or 'channel', got {units!r}")
     patterns, functions = _sorted_out(layers)
-    sample = _Sample(units, max_units, max_rows, seed, sum(map(_size, batches)))
+    sample = _Sample(units, max_units, max_rows, seed, sum(map(count_inputs, batches)))
     recorder = _Recorder(model, patterns)
     parts: dict[str, list[Tensor]] = {}
     about: dict[str, tuple[int, bool]] = {}
     passed_over: ValueError | None = None
     for number, batch in enumerate(batches):
-        inputs = _size(batch)
+        inputs = count_inputs(batch)
 
         def keep(name: str, output: Any, rectified: bool, chosen: bool) -> None:
             nonlocal passed_over
@@ -218,11 +147,11 @@ def gather(
                 )
             parts.setdefault(name, []).append(sample(name, shaped, number, inputs))  # noqa: B023
 
-        with _without_a_trace(model):
+        with without_a_trace(model):
             if patterns:
-                recorder.run(_moved(batch, model), forward or _forward, keep)
+                recorder.run(moved(batch, model), forward or _forward, keep)
             for name, function in functions.items():
-                keep(name, function(model, _moved(batch, model)), False, True)
+                keep(name, function(model, moved(batch, model)), False, True)
     recorder.refuse_unmatched()
     if not parts:
         raise ValueError(
@@ -414,7 +343,7 @@ def _sorted_out(layers: Layers) -> tuple[list[str], dict[str, FeatureFunction]]:
 
 def _tensor(name: str, output: Any) -> Tensor:
     """Return the first floating-point tensor of an output."""
-    for value in _flat(output):
+    for value in flattened(output):
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.detach()
     kind = output.dtype if isinstance(output, Tensor) else type(output).__name__
@@ -430,134 +359,9 @@ def _refuse_other_rows(name: str, tensor: Tensor, inputs: int) -> None:
         )
 
 
-def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        yield value
-        return
-    for entry in value:
-        yield from _flat(entry)
-
-
-def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {key: _mapped(entry, change) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_mapped(entry, change) for entry in value]
-    return value
-
-
-def _moved(batch: Batch, model: nn.Module) -> Batch:
-    """Return a copy on the model's device: models may change their inputs in place."""
-    return _mapped(batch, lambda x: x.to(_device(model), copy=True))
-
-
-def _first(batch: Batch, count: int) -> Batch:
-    """Return a copy of the first inputs of a batch, and of what is not one row for each."""
-    size = _size(batch)
-    return _mapped(
-        batch, lambda x: (x[:count] if x.ndim > 0 and len(x) == size else x).detach().clone()
-    )
-
-
-def _size(batch: Batch) -> int:
-    for value in _flat(batch):
-        if isinstance(value, Tensor) and value.ndim > 0:
-            return len(value)
-    raise TypeError(
-        "a batch must be a tensor, or a tuple, list or dictionary whose first tensor is the "
-        f"input, got {type(batch).__name__}"
-    )
-
-
 def _forward(model: nn.Module, batch: Batch) -> Any:
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    batch = _mapped(batch, lambda x: x.to(dtype) if x.is_floating_point() else x)
+    batch = mapped(batch, lambda x: x.to(dtype) if x.is_floating_point() else x)
     if isinstance(batch, Mapping):
         return model(**batch)
     return model(batch if isinstance(batch, Tensor) else batch[0])
-
-
-def _device(model: nn.Module) -> torch.device:
-    held = next(chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if held is None else held.device
-
-
-@contextmanager
-def _without_a_trace(model: nn.Module) -> Iterator[None]:
-    """Evaluate, without gradients, compilation or autocast; afterwards all is as it was."""
-    device = _device(model)
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    with ExitStack() as stack:
-        stack.callback(_restore_values, buffers)
-        stack.enter_context(attributes_restored(model))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        # Autocast would keep weights that it casts here, without gradients, for training to use.
-        stack.enter_context(torch.autocast(device.type, enabled=False, cache_enabled=False))
-        stack.enter_context(random_states_restored(device))
-        for module in model.modules():
-            module.training = False
-        yield
-
-
-def _restore_values(buffers: list[tuple[Tensor, Tensor]]) -> None:
-    for buffer, before in buffers:
-        if not torch.equal(buffer, before):
-            buffer.copy_(before)
-
-
-@contextmanager
-def attributes_restored(model: nn.Module) -> Iterator[None]:
-    """Leave every module's attributes as they were found: mode, counters, what it has cached."""
-    modes = {module: module.training for module in model.modules()}
-    held = [part for module in modes for part in (vars(module), module._buffers)]
-    before = [dict(part) for part in held]
-    try:
-        yield
-    finally:
-        for part, was in zip(held, before, strict=True):
-            if part.keys() != was.keys() or any(part[key] is not was[key] for key in was):
-                part.clear()
-                part.update(was)
-        for module, training in modes.items():
-            module.training = training
-
-
-@contextmanager
-def loader_restored(batches: Iterable[Batch]) -> Iterator[Iterable[Batch]]:
-    """Give batches to read from; if they are a loader, one whose use it does not notice."""
-    if not isinstance(batches, DataLoader):
-        yield batches
-        return
-    samplers = (batches.sampler, batches.batch_sampler)
-    generators = {
-        found
-        for part in (batches, *samplers, getattr(batches.batch_sampler, "sampler", None))
-        if isinstance(found := getattr(part, "generator", None), torch.Generator)
-    }
-    states = [(generator, generator.get_state()) for generator in generators]
-    # Workers that persist belong to the loop that runs, or is to run.
-    own = copy.copy(batches)
-    own._iterator = None
-    try:
-        yield own
-    finally:
-        for generator, state in states:
-            generator.set_state(state)
-
-
-@contextmanager
-def random_states_restored(device: torch.device | None = None) -> Iterator[None]:
-    """Leave the random states of Python, NumPy and PyTorch as they were found."""
-    pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
-    devices = [device] if device is not None and device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        random.setstate(pythons)
-        np.random.set_state(numpys)  # noqa: NPY002

@@ -1,0 +1,116 @@
+"""What keeps a promise to leave no trace: modes, attributes, buffers and random states restored."""
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+__all__ = [
+    "attributes_restored",
+    "device_of",
+    "random_states_restored",
+    "unwrapped",
+    "without_a_trace",
+]
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model that a compiled, data-parallel or distributed wrapper holds.
+
+    Raises
+    ------
+    TypeError
+        If it is not a module, is TorchScript, or its parameters are sharded over processes.
+    ValueError
+        If its parameters or buffers have no values yet.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    while True:
+        if type(model).__name__.startswith(("FullyShardedDataParallel", "FSDP")):
+            raise TypeError("model must hold all of its parameters, got one sharded by FSDP")
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(
+            model, (nn.DataParallel, nn.parallel.DistributedDataParallel)
+        ):
+            inner = model.module
+        if inner is None:
+            break
+        model = cast(nn.Module, inner)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError("model must be in Python, got TorchScript, whose layers cannot be watched")
+    for name, held in chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(held):
+            raise ValueError(
+                f"model must be initialised, but {name!r} has no shape yet: run it once on a batch"
+            )
+        if held.is_meta:
+            raise ValueError(
+                f"model must hold numbers, but {name!r} is on the meta device: load its weights"
+            )
+    return model
+
+
+def device_of(model: nn.Module) -> torch.device:
+    held = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if held is None else held.device
+
+
+@contextmanager
+def without_a_trace(model: nn.Module) -> Iterator[None]:
+    """Evaluate, without gradients, compilation or autocast; afterwards all is as it was."""
+    device = device_of(model)
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    with ExitStack() as stack:
+        stack.callback(_restore_values, buffers)
+        stack.enter_context(attributes_restored(model))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        # Autocast would keep weights that it casts here, without gradients, for training to use.
+        stack.enter_context(torch.autocast(device.type, enabled=False, cache_enabled=False))
+        stack.enter_context(random_states_restored(device))
+        for module in model.modules():
+            module.training = False
+        yield
+
+
+def _restore_values(buffers: list[tuple[Tensor, Tensor]]) -> None:
+    for buffer, before in buffers:
+        if not torch.equal(buffer, before):
+            buffer.copy_(before)
+
+
+@contextmanager
+def attributes_restored(model: nn.Module) -> Iterator[None]:
+    """Leave every module's attributes as they were found: mode, counters, what it has cached."""
+    modes = {module: module.training for module in model.modules()}
+    held = [part for module in modes for part in (vars(module), module._buffers)]
+    before = [dict(part) for part in held]
+    try:
+        yield
+    finally:
+        for part, was in zip(held, before, strict=True):
+            if part.keys() != was.keys() or any(part[key] is not was[key] for key in was):
+                part.clear()
+                part.update(was)
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def random_states_restored(device: torch.device | None = None) -> Iterator[None]:
+    """Leave the random states of Python, NumPy and PyTorch as they were found."""
+    pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
+    devices = [device] if device is not None and device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(pythons)
+        np.random.set_state(numpys)  # noqa: NPY002

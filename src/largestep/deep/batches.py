@@ -1,0 +1,112 @@
+"""Batches of inputs: how many they hold, copies of the first, a loader that notices nothing."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from largestep.deep._untouched import device_of, random_states_restored
+
+__all__ = ["Batch", "count_inputs", "flattened", "loader_restored", "mapped", "moved", "take"]
+
+Batch = Any
+"""A tensor, a tuple or list whose first entry is the input, or a dictionary of arguments."""
+
+
+def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
+    """Return copies of the first `count` inputs, in their batches.
+
+    Random states stay as they were, as do those of a `DataLoader`: its generators and workers.
+
+    Raises
+    ------
+    TypeError
+        If a batch is not a tensor, tuple, list or dictionary that holds tensors.
+    ValueError
+        If there is no input.
+    """
+    if isinstance(batches, Tensor):
+        batches = [batches]
+    taken: list[Batch] = []
+    left = count
+    with random_states_restored(), loader_restored(batches) as read:
+        for batch in read:
+            size = min(count_inputs(batch), left)
+            if size > 0:
+                taken.append(_first(batch, size))
+            left -= size
+            if left == 0:
+                break
+    if not taken:
+        raise ValueError("batches must hold at least one input, got none")
+    return taken
+
+
+def flattened(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        yield value
+        return
+    for entry in value:
+        yield from flattened(entry)
+
+
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: mapped(entry, change) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [mapped(entry, change) for entry in value]
+    return value
+
+
+def moved(batch: Batch, model: nn.Module) -> Batch:
+    """Return a copy on the model's device: models may change their inputs in place."""
+    return mapped(batch, lambda x: x.to(device_of(model), copy=True))
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    """Return a copy of the first inputs of a batch, and of what is not one row for each."""
+    size = count_inputs(batch)
+    return mapped(
+        batch, lambda x: (x[:count] if x.ndim > 0 and len(x) == size else x).detach().clone()
+    )
+
+
+def count_inputs(batch: Batch) -> int:
+    for value in flattened(batch):
+        if isinstance(value, Tensor) and value.ndim > 0:
+            return len(value)
+    raise TypeError(
+        "a batch must be a tensor, or a tuple, list or dictionary whose first tensor is the "
+        f"input, got {type(batch).__name__}"
+    )
+
+
+@contextmanager
+def loader_restored(batches: Iterable[Batch]) -> Iterator[Iterable[Batch]]:
+    """Give batches to read from; if they are a loader, one whose use it does not notice."""
+    if not isinstance(batches, DataLoader):
+        yield batches
+        return
+    samplers = (batches.sampler, batches.batch_sampler)
+    generators = {
+        found
+        for part in (batches, *samplers, getattr(batches.batch_sampler, "sampler", None))
+        if isinstance(found := getattr(part, "generator", None), torch.Generator)
+    }
+    states = [(generator, generator.get_state()) for generator in generators]
+    # Workers that persist belong to the loop that runs, or is to run.
+    own = copy.copy(batches)
+    own._iterator = None
+    try:
+        yield own
+    finally:
+        for generator, state in states:
+            generator.set_state(state)

@@ -1,0 +1,1 @@
+from .loss_stabilization import LossStabilization as LossStabilization

@@ -1,0 +1,5 @@
+"""Derivatives of a model: its Jacobian, the Hessian of its loss, as products with vectors."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

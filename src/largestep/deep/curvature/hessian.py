@@ -1,0 +1,236 @@
+"""The Hessian and the Gauss–Newton matrix of a loss on a whole data set, as products with vectors.
+
+Neither is ever stored. What is measured of them, in `metrics.spectrum`, takes any symmetric
+operator.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+
+from largestep.deep.batches import loader_restored
+from largestep.deep.curvature.function import ModelFunction
+
+__all__ = ["GaussNewton", "Hessian"]
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+class _Curvature(LinearOperator):
+    """The symmetric matrix of a loss, (1/n) Σ_i of the examples, as a product with vectors."""
+
+    def __init__(
+        self, model: nn.Module, loss: Callable[[Any, Tensor], Tensor], batches: Batches
+    ) -> None:
+        self._function = ModelFunction(model, evaluation=False)
+        super().__init__(np.float64, (self._function.size,) * 2)  # type: ignore[no-untyped-call]
+        _refuse_other_means(loss)
+        _refuse_unrepeatable(batches)
+        self._loss, self._batches = loss, batches
+        self.examples = 0
+        self.examples, self.loss, self.gradient = self._total_gradient(seed=0)
+        again = self._total_gradient(seed=1)
+        difference = np.linalg.norm(self.gradient - again[2])
+        if again[0] != self.examples or difference > 1e-3 * np.linalg.norm(self.gradient):
+            raise ValueError(
+                "the loss must be the same in every pass over the batches, got gradients that "
+                f"differ by {difference:.2g} in two passes: switch dropout off by model.eval(), "
+                "and give batches without random order or augmentation"
+            )
+
+    def _matvec(self, vector: np.ndarray) -> np.ndarray:
+        return self._matmat(vector.reshape(-1, 1))[:, 0]
+
+    def _matmat(self, matrix: np.ndarray) -> np.ndarray:
+        function = self._function
+        vectors = torch.as_tensor(np.ascontiguousarray(matrix.T))
+        total = torch.zeros(len(vectors), function.size, dtype=torch.float64)
+        total = total.to(function.device)
+        with self._pass(seed=0) as batches:
+            for x, y in batches:
+                multiply = self._on_batch(function.leaves(), x, y)
+                for k, vector in enumerate(vectors):
+                    product = multiply(function.split(vector))
+                    total[k] += len(x) / self.examples * _flat(product)
+        return total.T.cpu().numpy()
+
+    def _adjoint(self) -> "_Curvature":
+        return self
+
+    @abstractmethod
+    def _on_batch(
+        self, leaves: list[Tensor], x: Tensor, y: Tensor
+    ) -> Callable[[list[Tensor]], tuple[Tensor, ...]]:
+        """Return the product with vectors for the mean loss of a batch."""
+
+    def _batch_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        loss = self._loss(outputs, y)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"loss must return the mean over a batch, one number, got {found}")
+        return loss.reshape(())
+
+    def _total_gradient(self, seed: int) -> tuple[int, float, np.ndarray]:
+        examples, total = 0, 0.0
+        gradient = torch.zeros(self.shape[0], dtype=torch.float64, device=self._function.device)
+        with self._pass(seed) as batches:
+            for x, y in batches:
+                leaves = self._function.leaves()
+                loss = self._batch_loss(self._function(leaves, x), y)
+                gradient += len(x) * _flat(
+                    torch.autograd.grad(loss, leaves, materialize_grads=True)
+                )
+                total += len(x) * loss.item()
+                examples += len(x)
+        if examples == 0:
+            raise ValueError("batches must hold at least one example, got none")
+        return examples, total / examples, (gradient / examples).cpu().numpy()
+
+    @contextmanager
+    def _pass(self, seed: int) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+        """Go through the batches; a loader too stays as it was."""
+        with self._function.undisturbed(), loader_restored(self._batches) as batches:
+            # What is random in the loss then differs between the first two passes.
+            torch.manual_seed(seed)
+            yield map(self._pair, batches)
+
+    def _pair(self, batch: Any) -> tuple[Tensor, Tensor]:
+        if (
+            not isinstance(batch, (tuple, list))
+            or len(batch) != 2
+            or not all(isinstance(part, Tensor) for part in batch)
+        ):
+            raise TypeError(
+                f"a batch must be a pair of tensors (inputs, targets), got {type(batch).__name__}"
+            )
+        x, y = batch
+        return x, y.to(self._function.device)
+
+
+class Hessian(_Curvature):
+    """The Hessian of the training loss by the trainable parameters.
+
+    A product is the derivative of ⟨gradient, v⟩ (Pearlmutter, 1994), at the cost of a few
+    gradients, summed over the batches in float64. A ReLU counts as having no second derivative.
+
+    Use it as any `scipy.sparse.linalg.LinearOperator`, at its best with several vectors at once:
+    `hessian @ matrix`. It is the Hessian at the parameters of the time when it was made; the model
+    and all random states stay as they are. NaN in the loss becomes NaN in the products.
+
+    The model runs in its own mode. In training mode batch norm uses the statistics of each batch:
+    it is then the loss that training sees, if the batches are of training's size.
+
+    Parameters
+    ----------
+    model : any module that returns a tensor.
+    loss : (outputs, targets) ↦ the mean over the batch's examples.
+    batches : of (inputs, targets), to be gone through at every product; they may differ in size.
+
+    Attributes
+    ----------
+    loss, gradient, examples : mean loss, its gradient in R^p, and the number of examples.
+
+    Raises
+    ------
+    TypeError
+        If a batch is no pair of tensors, or the batches can be gone through only once.
+    ValueError
+        If a `DataLoader` shuffles, two passes give different gradients, there are no examples, or
+        the loss is no unweighted mean.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> data = [(torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)), (torch.ones(1, 1), torch.ones(1, 1))]
+    >>> hessian = Hessian(model, torch.nn.MSELoss(), data)
+    >>> largest_eigenvalues(hessian).values
+    array([4.])
+    """  # noqa: E501
+
+    def _on_batch(
+        self, leaves: list[Tensor], x: Tensor, y: Tensor
+    ) -> Callable[[list[Tensor]], tuple[Tensor, ...]]:
+        loss = self._batch_loss(self._function(leaves, x), y)
+        gradient = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
+        return lambda vector: _pulled_back(gradient, leaves, vector)
+
+
+class GaussNewton(_Curvature):
+    """The generalised Gauss–Newton matrix (1/n) Σ_i J_iᵀ H_i J_i of the training loss.
+
+    J_i is the Jacobian of the outputs and H_i the Hessian of the loss by the outputs at example i.
+    It is the Hessian without the curvature of the network itself; positive semi-definite if the
+    loss is convex, and equal to the Hessian where the loss is at its least for every example. It
+    is also the Fisher matrix of cross-entropy (Martens, 2020).
+
+    Parameters, attributes, errors : as for `Hessian`.
+    """
+
+    def _on_batch(
+        self, leaves: list[Tensor], x: Tensor, y: Tensor
+    ) -> Callable[[list[Tensor]], tuple[Tensor, ...]]:
+        outputs = self._function(leaves, x)
+        # The gradient of ⟨u, outputs⟩ is linear in u; its derivative by u is J.
+        u = torch.zeros_like(outputs, requires_grad=True)
+        pulled = torch.autograd.grad(outputs, leaves, u, create_graph=True, materialize_grads=True)
+        at = outputs.detach().requires_grad_()
+        slope = torch.autograd.grad(self._batch_loss(at, y), at, create_graph=True)
+
+        def multiply(vector: list[Tensor]) -> tuple[Tensor, ...]:
+            pushed = _pulled_back(pulled, [u], vector)
+            return _pulled_back((outputs,), leaves, _pulled_back(slope, [at], pushed))
+
+        return multiply
+
+
+def _pulled_back(
+    outputs: tuple[Tensor, ...], inputs: list[Tensor], weights: Any
+) -> tuple[Tensor, ...]:
+    """Return the derivative of ⟨weights, outputs⟩ by the inputs; zero where there is none."""
+    kept = [(o, w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad]
+    if not kept:
+        return tuple(map(torch.zeros_like, inputs))
+    return torch.autograd.grad(
+        [o for o, _ in kept],
+        inputs,
+        [w for _, w in kept],
+        retain_graph=True,
+        materialize_grads=True,
+    )
+
+
+def _flat(parts: Iterable[Tensor]) -> Tensor:
+    return torch.cat([part.detach().flatten().double() for part in parts])
+
+
+def _refuse_other_means(loss: Any) -> None:
+    reduction = getattr(loss, "reduction", "mean")
+    if reduction != "mean" or getattr(loss, "weight", None) is not None:
+        raise ValueError(
+            "loss must be the plain mean over a batch's examples, got "
+            + (f"reduction={reduction!r}" if reduction != "mean" else "one with class weights")
+        )
+
+
+def _refuse_unrepeatable(batches: Any) -> None:
+    if isinstance(batches, DataLoader):
+        random = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
+        for sampler in (batches.sampler, getattr(batches.batch_sampler, "sampler", None)):
+            if isinstance(sampler, random) or getattr(sampler, "shuffle", False):
+                raise ValueError(
+                    "batches must be the same in every pass, got a DataLoader that shuffles "
+                    f"({type(sampler).__name__}): make it with shuffle=False"
+                )
+    if isinstance(batches, Iterator):
+        raise TypeError(
+            "batches must be iterable again and again, such as a list or a DataLoader, got "
+            f"{type(batches).__name__}, which can be gone through only once"
+        )

@@ -1,0 +1,1 @@
+from .movement import Movement as Movement
