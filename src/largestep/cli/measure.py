@@ -53,7 +53,6 @@ def measure(
     `largestep measure net.py:build --weights net.safetensors --data images.npz`
     """
     import numpy as np
-    import torch
     import xarray as xr
     from rich.console import Console
     from rich.table import Table
@@ -76,7 +75,7 @@ def measure(
     try:
         features = gather(
             network,
-            take(torch.split(inputs, 256), examples),
+            take(inputs.split(256), examples),
             layers or "auto",
             units=units,
             max_units=max_units,
