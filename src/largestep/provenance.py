@@ -14,10 +14,11 @@ __all__ = ["configuration"]
 # each other, so that all of them count.
 _COMPUTING = (
     "_checks.py",
-    "measures.py",
+    "losses.py",
+    "measures",
     "problems.py",
     "schedules.py",
-    "sweeps.py",
+    "statistics.py",
     "networks",
     "dynamics",
     "metrics",

@@ -123,21 +123,22 @@ def save_sweep(
 
     Parameters
     ----------
-    x, y : axes as `sweeps.axis` reads them.
+    x, y : axes as `dynamics.sweep.axis` reads them.
     fixed : values of the settings that aren't swept.
     out : folder.
     """
-    from largestep import sweeps
-    from largestep.dynamics import SGD
+    from largestep.dynamics import sweep
+    from largestep.dynamics.sgd import SGD
+    from largestep.experiments.sweepable import setting
     from largestep.figures.sweep import draw_plane
 
-    network, problem, measures = sweeps.setting(experiment)
+    network, problem, measures = setting(experiment)
     _files.prepare_folder(out)
-    dataset = sweeps.sweep(
+    dataset = sweep.sweep(
         network,
         problem,
-        x=sweeps.axis(x),
-        y=sweeps.axis(y),
+        x=sweep.axis(x),
+        y=sweep.axis(y),
         steps=steps,
         seeds=seeds,
         measure=measures,
@@ -154,7 +155,7 @@ def save_sweep(
         "steps": steps,
     }
     store.save(out / "results.nc", {"sweep": dataset}, config)
-    zero_loss = network.loss_factor * float(np.mean(problem.y_train**2))
+    zero_loss = float(np.mean(problem.loss.value(np.zeros(problem.n), problem.y_train)))
     write_figure(out / "figure", draw_plane(dataset, zero_loss=zero_loss))
 
 

@@ -45,7 +45,7 @@ def without_processes(monkeypatch):
         with ThreadPoolExecutor(1) as pool:
             yield pool
 
-    monkeypatch.setattr(deep_runs, "_workers", workers)
+    monkeypatch.setattr(deep_runs, "process_pool", workers)
 
 
 @pytest.fixture

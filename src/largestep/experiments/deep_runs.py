@@ -3,16 +3,9 @@
 import hashlib
 import os
 import pickle
-import signal
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
 from dataclasses import replace
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +14,8 @@ import xarray as xr
 from largestep import provenance
 from largestep._progress import track
 from largestep.experiments.base import Budget
+from largestep.jobs.base import run
+from largestep.jobs.processes import process_pool
 
 if TYPE_CHECKING:
     from largestep.deep.data import Dataset
@@ -101,49 +96,11 @@ def _done(
         for key, job in jobs.items():
             yield key, _run(*job, data, work)
         return
-    with _workers(min(len(jobs), threads or os.cpu_count() or 1)) as pool:
+    with process_pool(min(len(jobs), threads or os.cpu_count() or 1)) as pool:
         # Tensors would be sent as shared memory, of which a container has little.
         packed = pickle.dumps(data)
-        # What is started now never sees Ctrl-C, which a terminal sends to every process.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            waiting = {pool.submit(_run_alone, *job, packed, work): k for k, job in jobs.items()}
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        except BrokenProcessPool:
-            raise ChildProcessError(
-                "a process that trained a network was ended from outside, perhaps for want of "
-                "memory: take fewer --threads; the same command takes up what is finished"
-            ) from None
-
-
-@contextmanager
-def _workers(number: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield processes that end at once with the block, or with this process, however it ends."""
-    # Forked processes would inherit PyTorch's locks.
-    context = get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(number, context, initializer=_end_with, initargs=(here,))
-    with here, there:
-        try:
-            yield pool
-        except BaseException:
-            there.close()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _end_with(parent: Connection) -> None:
-    def wait() -> None:
-        with suppress(EOFError):
-            parent.recv_bytes()  # nothing is ever sent
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
+        alone = {key: (*job, packed, work) for key, job in jobs.items()}
+        yield from run(_run_alone, alone, pool)
 
 
 def _run_alone(job: "Training", folder: Path | None, data: bytes, work: Work) -> xr.Dataset:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from largestep import measures, metrics
+from largestep import measures, statistics
 from largestep.dynamics import SGD, ConstantNoiseSDE, plateau_noise, simulate
 from largestep.experiments import diagonal, regression_1d, teacher_student
 from largestep.experiments.base import Budget, Experiment
@@ -108,7 +108,7 @@ def compute(budget: Budget) -> Results:
 
         sgd = run(dynamics=SGD(cap=setting.cap), progress=progress(SGD_RUN))
         sgd = sgd.isel(schedule=0, drop=True)
-        delta = plateau_noise(_plateau_loss(sgd), setting.network, setting.problem.n)
+        delta = plateau_noise(_plateau_loss(sgd), setting.problem)
         ways = {SDE_RUN: ConstantNoiseSDE(delta)}
         if name == REFERENCE:
             ways[VARYING_RUN] = ConstantNoiseSDE(_measured_noise(sgd, setting))
@@ -137,7 +137,7 @@ def _measured_noise(sgd: xr.Dataset, setting: Setting) -> Schedule:
     fractions = sgd.step.values / float(sgd.step[-1])
     return piecewise(
         {
-            float(t): plateau_noise(float(loss), setting.network, setting.problem.n)
+            float(t): plateau_noise(float(loss), setting.problem)
             for t, loss in zip(fractions, mean, strict=True)
         }
     )
@@ -180,10 +180,10 @@ def agreement(results: Results, way: str = SDE_RUN) -> xr.Dataset:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     found["ratio"][i, j, k] = np.divide(*medians)
                     found["spread"][i, j, k] = np.divide(*ranges)
-                found["effect"][i, j, k] = metrics.cliffs_delta(x, y)
+                found["effect"][i, j, k] = statistics.cliffs_delta(x, y)
                 if len(x) > 1:
-                    found["p"][i, j, k] = metrics.energy_test(x, y)[1]
-    found["p"] = metrics.holm(found["p"].ravel()).reshape(shape)
+                    found["p"][i, j, k] = statistics.energy_test(x, y)[1]
+    found["p"] = statistics.holm(found["p"].ravel()).reshape(shape)
     dims = ("problem", "quantity", "time")
     return xr.Dataset(
         {key: (dims, values) for key, values in found.items()}

@@ -2,75 +2,27 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from largestep import _checks, _files, measures, provenance, store
+from largestep import _checks, _files, provenance, store
 from largestep._progress import track
-from largestep.dynamics import SGD, simulate
-from largestep.experiments import diagonal, regression_1d, teacher_student, three_layer
-from largestep.measures import Measure
-from largestep.networks import DiagonalLinear, Network
-from largestep.problems import Problem, one_dimensional_regression, sparse_regression
+from largestep.dynamics.sgd import SGD
+from largestep.dynamics.simulation import simulate
+from largestep.measures.base import Measure, named
+from largestep.measures.losses import train_loss
+from largestep.networks.base import Network
+from largestep.problems import Problem
 from largestep.schedules import decay
 
-__all__ = ["AXES", "SETTINGS", "axis", "sweep"]
+__all__ = ["AXES", "axis", "sweep"]
 
 AXES = {"step_size": 0.25, "decay_at": 0.5, "factor": 2.0}
 """What a sweep may vary, with the values of what it doesn't."""
-
-
-def setting(name: str) -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    """Return the network, the problem and the measures of a named experiment.
-
-    Raises
-    ------
-    ValueError
-        If it can't be swept; the error lists those that can.
-    """
-    if name not in SETTINGS:
-        raise ValueError(f"a sweep must be of {', '.join(SETTINGS)}, got {name!r}")
-    return SETTINGS[name]()
-
-
-def _diagonal() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    network = DiagonalLinear(d=200, u0=0.1, v0=0.0)
-    problem = sparse_regression(n=80, d=200, nonzeros=20, seed=0)
-    return network, problem, _measures(measures.nonzero_coordinates())
-
-
-def _regression() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    sparsity = measures.feature_sparsity(0.999, every=10**9)
-    return regression_1d.NETWORK, one_dimensional_regression(), _measures(sparsity)
-
-
-def _teacher_student() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    sparsity = measures.feature_sparsity(0.99, every=10**9)
-    return teacher_student.STUDENT, teacher_student.problem(), _measures(sparsity)
-
-
-def _three_layer() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    sparsity = measures.feature_sparsity(0.99, every=10**9)
-    return three_layer.STUDENT, three_layer.problem(), _measures(sparsity)
-
-
-def _measures(sparsity: Measure) -> tuple[str | Measure, ...]:
-    # So large an `every` leaves the first record and the last.
-    rank = measures.jacobian_rank(1e-4, every=10**9)
-    return ("train_loss", replace(measures.test_loss(), every=10**9), sparsity, rank)
-
-
-SETTINGS = {
-    diagonal.EXPERIMENT.name: _diagonal,
-    regression_1d.EXPERIMENT.name: _regression,
-    teacher_student.EXPERIMENT.name: _teacher_student,
-    three_layer.EXPERIMENT.name: _three_layer,
-}
-"""The experiments whose network and problem can be swept."""
 
 
 def sweep(
@@ -86,6 +38,7 @@ def sweep(
     dynamics: SGD | None = None,
     out: Path | None = None,
     threads: int | None = None,
+    executor: Executor | None = None,
     progress: str | None = None,
 ) -> xr.Dataset:
     """Train under every pair of two settings of a decaying step size, over seeds.
@@ -97,7 +50,7 @@ def sweep(
     ----------
     network, problem, dynamics : as `simulate` takes them.
     x, y : {name: values}, one name each, of `AXES`: step_size, decay_at or factor.
-    steps, seeds, threads : as `simulate` takes them.
+    steps, seeds, threads, executor : as `simulate` takes them.
     measure : what to measure; of each the last value is kept, NaN where the run diverged. The
         training loss is always measured, for the plateau.
     fixed : values of the settings that are not swept, in place of those in `AXES`.
@@ -125,9 +78,9 @@ def sweep(
     if unknown:
         raise ValueError(f"fixed must name {', '.join(AXES)}, got {unknown.pop()!r}")
     dynamics = SGD() if dynamics is None else dynamics
-    chosen = measures.named(measure)
+    chosen = named(measure)
     if "train_loss" not in [m.name for m in chosen]:
-        chosen = [measures.train_loss(), *chosen]
+        chosen = [train_loss(), *chosen]
     listed = _checks.seeds(seeds)
     folder = None if out is None else _files.prepare_folder(out / "columns")
 
@@ -164,6 +117,7 @@ def sweep(
                         measure=chosen,
                         record=np.unique(np.linspace(0, steps, 81).astype(int)),
                         threads=threads,
+                        executor=executor,
                     ),
                     [values["decay_at"] if y_name != "decay_at" else v for v in y_values]
                     if x_name != "decay_at"
@@ -235,10 +189,12 @@ def _ends(dataset: xr.Dataset, decays: Sequence[float]) -> xr.Dataset:
     steps = float(dataset.step[-1])
     levels = []
     for label, at in zip(dataset.schedule.values, decays, strict=True):
-        phase = dataset.train_loss.sel(
-            schedule=label, step=slice(0.5 * at * steps, max(at * steps - 1, 0))
-        )
-        levels.append(phase.median("step", skipna=False) if phase.step.size else phase.max("step"))
+        curve = dataset.train_loss.sel(schedule=label)
+        phase = curve.sel(step=slice(0.5 * at * steps, max(at * steps - 1, 0)))
+        if phase.step.size:
+            levels.append(phase.median("step", skipna=False))
+        else:  # without a recorded step it has no level
+            levels.append(xr.full_like(curve.isel(step=0, drop=True), np.nan))
     ends = dataset.drop_vars("step_size").isel(step=-1, drop=True)
     level = xr.concat(levels, dataset.schedule)
     level.attrs.update(long_name="training loss before the decay", units="1")
