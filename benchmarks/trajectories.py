@@ -8,7 +8,7 @@ import numpy as np
 import largestep as ls
 from benchmarks._timing import row, seconds
 from largestep.dynamics.simulation import record_grid
-from largestep.experiments import teacher_student
+from largestep.experiments.andriushchenko2023.teacher_student.setting import setting as teacher_student
 
 STEPS = 100_001
 RELU_STEPS = 14_126

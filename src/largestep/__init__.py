@@ -8,38 +8,7 @@
 2
 """
 
-from typing import TYPE_CHECKING
-
 import lazy_loader
 
-__version__ = "0.1.0"
-
-# Submodules load on first use: `largestep --help` must not wait for Numba and xarray.
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=[
-        "compaction",
-        "deep",
-        "dynamics",
-        "experiments",
-        "measures",
-        "metrics",
-        "networks",
-        "problems",
-        "schedules",
-    ],
-    submod_attrs={"dynamics.simulation": ["simulate"], "sweeps": ["sweep"]},
-)
-
-if TYPE_CHECKING:
-    from largestep import compaction as compaction
-    from largestep import deep as deep
-    from largestep import dynamics as dynamics
-    from largestep import experiments as experiments
-    from largestep import measures as measures
-    from largestep import metrics as metrics
-    from largestep import networks as networks
-    from largestep import problems as problems
-    from largestep import schedules as schedules
-    from largestep.dynamics.simulation import simulate as simulate
-    from largestep.sweeps import sweep as sweep
+# Everything loads on first use: `largestep --help` must not wait for Numba and xarray.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from largestep import _checks
-from largestep.networks import Network
+from largestep.losses import Loss, Squared, squared
+from largestep.networks.base import Network
 
 __all__ = ["Problem", "from_teacher", "one_dimensional_regression", "sparse_regression"]
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A regression problem: training and test points, and the truth behind them if it is known.
+    """Training and test points, their loss, and the truth behind them if it is known.
 
     The arrays are copied, converted to float64 and made read-only.
 
@@ -24,15 +25,17 @@ class Problem:
     y_test : (m,) targets; the training targets when left out.
     truth : what generated the targets (a predictor's coefficients, a teacher's parameters), of
         any shape, or None.
+    loss : ℓ(h, y), of which training descends the mean; by default r²/2 with r = h − y. For
+        labels ±1 there is `losses.logistic`.
     description : one line that says what the problem is, kept with every result.
 
     Raises
     ------
     TypeError
-        If an array is not of real numbers.
+        If an array is not of real numbers, or the loss is not a `Loss`.
     ValueError
-        If shapes disagree, an array is empty, or an entry is NaN or infinite (the error gives
-        the index of the first).
+        If shapes disagree, an array is empty, or an entry is NaN or infinite or no target that
+        the loss takes (the error gives the index of the first).
     """
 
     x_train: np.ndarray
@@ -40,9 +43,13 @@ class Problem:
     x_test: np.ndarray | None = None
     y_test: np.ndarray | None = None
     truth: np.ndarray | None = None
+    loss: Loss = field(default=squared, kw_only=True)
     description: str = field(default="user's own arrays", kw_only=True)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.loss, Loss):
+            hint = "; it is a class: call it" if isinstance(self.loss, type) else ""
+            raise TypeError(f"loss must be a Loss of largestep.losses, got {self.loss!r}{hint}")
         if (self.x_test is None) != (self.y_test is None):
             raise ValueError("x_test and y_test must be given together, or both left out")
         x_test = self.x_train if self.x_test is None else self.x_test
@@ -57,6 +64,7 @@ class Problem:
                 raise ValueError(
                     f"x_{part} and y_{part} must have as many rows, got {len(x)} and {len(y)}"
                 )
+            self.loss.check(f"y_{part}", y)
             self._freeze(f"x_{part}", x)
             self._freeze(f"y_{part}", y)
         if self.test_inputs.shape[1] != self.d:
@@ -93,8 +101,13 @@ class Problem:
         assert self.y_test is not None
         return self.y_test
 
+    @property
+    def zero_loss(self) -> float:
+        """The training loss of the predictor that is zero: what other losses are held against."""
+        return float(np.mean(self.loss.value(np.zeros(self.n), self.y_train)))
+
     def __repr__(self) -> str:
-        return f"Problem({self.description}; n={self.n}, d={self.d})"
+        return f"Problem({self.description}; n={self.n}, d={self.d}, loss={self.loss!r})"
 
 
 def sparse_regression(
@@ -110,7 +123,7 @@ def sparse_regression(
     """Linear regression with a sparse truth and Gaussian inputs (the paper, section 3.1).
 
     X ~ N(0, I); the truth θ* is |N(0, I)| on its first `nonzeros` coordinates and 0 elsewhere,
-    scaled to norm 1; y = Xθ* (+ noise on the training targets).
+    scaled to norm 1; y = Xθ* (+ noise on the training targets). The loss is r²/2.
 
     Parameters
     ----------
@@ -163,7 +176,8 @@ def one_dimensional_regression(test_points: int = 300) -> Problem:
     """Twelve points on a line, to be fitted by a two-layer ReLU network (section 4.1).
 
     The "test" inputs are `test_points` uniform points of [min x, max x], without known values
-    between the points: their targets are the linear interpolation, for want of a truth.
+    between the points: their targets are the linear interpolation, for want of a truth. The loss
+    is r².
     """
     test_points = _checks.integer("test_points", test_points, at_least=2)
     x = (np.arange(12) - 5.5) / 4 + 0.07
@@ -174,8 +188,13 @@ def one_dimensional_regression(test_points: int = 300) -> Problem:
         y,
         between[:, np.newaxis],
         np.interp(between, x, y),
+        loss=_SQUARE,
         description="one_dimensional_regression()",
     )
+
+
+_SQUARE = Squared(1.0)
+"""r², as the paper has it for ReLU networks."""
 
 
 def from_teacher(
@@ -186,6 +205,7 @@ def from_teacher(
     *,
     on_sphere: bool = False,
     test_points: int = 1000,
+    loss: Loss = _SQUARE,
 ) -> Problem:
     """Targets given by a teacher network at Gaussian inputs (section 4.1).
 
@@ -197,6 +217,7 @@ def from_teacher(
     seed : fixes the inputs.
     on_sphere : scale the inputs to norm 1.
     test_points : number of test points, drawn as the training points are.
+    loss : ℓ(h, y); r² by default.
     """
     n = _checks.integer("n", n, at_least=1)
     test_points = _checks.integer("test_points", test_points, at_least=1)
@@ -214,5 +235,6 @@ def from_teacher(
         x[n:],
         y[n:],
         truth,
+        loss=loss,
         description=f"from_teacher({teacher!r}, n={n}, seed={seed}, on_sphere={on_sphere})",
     )

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from largestep.deep.layers import gather
 from safetensors.torch import load_file
 from torch.nn import functional
 
 from largestep import store
 from largestep.deep import checkpoints, models, presets, training
 from largestep.deep.data import Dataset, permutation
-from largestep.deep.layers import gather
-from largestep.deep.training.processes import memory_format
 from largestep.deep.training import Stopped, Training, redraw, train
+from largestep.deep.training.processes import memory_format
 from largestep.metrics import feature_sparsity
 from largestep.schedules import decay, linear
 

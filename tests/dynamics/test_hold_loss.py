@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from largestep.dynamics import HoldLoss, simulation
 
 def by_hand(network, problem, theta, order, rule):
     """Follow the rule as its docstring states it."""
-    c = network.loss_factor
+    c = problem.loss.factor
     level = c * np.mean(problem.y_train**2)
     target = rule.target * level
     rate = rule.batch_size / problem.n
@@ -36,11 +38,12 @@ def by_hand(network, problem, theta, order, rule):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize(
-    "network",
-    [ls.networks.DiagonalLinear(d=8, u0=0.3), ls.networks.ReLU(widths=(8, 5))],
+    ("network", "factor"),
+    [(ls.networks.DiagonalLinear(d=8, u0=0.3), 0.5), (ls.networks.ReLU(widths=(8, 5)), 1.0)],
     ids=["diagonal", "relu"],
 )
-def test_it_follows_its_rule(network, batch_size, sparse_problem, rng, monkeypatch):
+def test_it_follows_its_rule(network, factor, batch_size, sparse_problem, rng, monkeypatch):
+    sparse_problem = replace(sparse_problem, loss=ls.losses.Squared(factor))
     monkeypatch.setattr(simulation, "_CHUNK", 130)
     theta = network.initialize(rng)
     order = rng.integers(0, sparse_problem.n, size=(400, batch_size))

@@ -3,6 +3,7 @@ import pytest
 
 import largestep as ls
 from largestep.dynamics import GD, JacobianPenalizedGD
+from largestep.losses import Squared
 from largestep.networks import DiagonalLinear, ReLU
 from largestep.problems import Problem
 
@@ -19,14 +20,14 @@ def penalised_loss(network, problem, theta, strength):
     residuals = network.predict(theta, problem.x_train) - problem.y_train
     jacobian = network.jacobian(theta, problem.x_train)
     penalty = np.mean(np.sum(jacobian**2, axis=1))
-    return network.loss_factor * np.mean(residuals**2) + strength * penalty
+    return problem.loss.factor * np.mean(residuals**2) + strength * penalty
 
 
 @pytest.mark.parametrize(
     "network", [DiagonalLinear(3), ReLU((3, 6)), ReLU((3, 6, 4)), ReLU((3, 5, 4, 3))], ids=repr
 )
 def test_its_gradient_is_that_of_the_penalised_loss(network, rng):
-    problem = Problem(rng.standard_normal((7, 3)), rng.standard_normal(7))
+    problem = Problem(rng.standard_normal((7, 3)), rng.standard_normal(7), loss=Squared(1.0))
     theta, reach = rng.standard_normal(network.parameters), 1e-5
     actual = theta - moved(network, problem, theta, JacobianPenalizedGD(0.3))
     expected = np.array(

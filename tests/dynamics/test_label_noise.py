@@ -3,6 +3,7 @@ import pytest
 
 import largestep as ls
 from largestep.dynamics import GD, SGD, LabelNoise
+from largestep.losses import Squared, logistic
 from largestep.networks import ReLU
 from largestep.problems import Problem
 from largestep.schedules import decay, linear
@@ -63,7 +64,7 @@ def test_stationary_variance_in_one_dimension(line, base):
 
 def test_it_follows_its_equation_with_a_schedule(rng):
     network = ReLU((2, 4))
-    problem = Problem(rng.standard_normal((5, 2)), rng.standard_normal(5))
+    problem = Problem(rng.standard_normal((5, 2)), rng.standard_normal(5), loss=Squared(1.0))
     theta = rng.standard_normal(network.parameters)
     order = rng.integers(0, 5, size=(60, 2))
     sigma, steps = linear(0.5, 0.1), 60
@@ -96,3 +97,9 @@ def test_wrong_settings_are_named():
         LabelNoise(0.1, of=SGD)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="of must be"):
         LabelNoise(0.1, of=LabelNoise(0.1))  # type: ignore[arg-type]
+
+
+def test_labels_take_no_additive_noise(line):
+    problem = Problem(np.ones((2, 1)), [1.0, -1.0], loss=logistic)
+    with pytest.raises(TypeError, match=r"must be a squared one, got Logistic\(\)"):
+        ls.simulate(line, problem, LabelNoise(0.1), 0.1, steps=2)

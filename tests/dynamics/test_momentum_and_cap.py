@@ -3,6 +3,7 @@ import pytest
 
 import largestep as ls
 from largestep.dynamics import GD, SGD
+from largestep.losses import Squared
 from largestep.networks import DiagonalLinear, ReLU
 from largestep.problems import Problem
 from largestep.schedules import decay
@@ -10,7 +11,7 @@ from largestep.schedules import decay
 
 def by_hand(network, problem, theta, order, step_sizes, momentum=0.0, cap=np.inf):
     """Take the steps as PyTorch would, each example's step size capped."""
-    factor, velocity = 2 * network.loss_factor, np.zeros_like(theta)
+    factor, velocity = 2 * problem.loss.factor, np.zeros_like(theta)
     for batch, step_size in zip(order, step_sizes, strict=True):
         x = problem.x_train[batch]
         jacobian = network.jacobian(theta, x)
@@ -27,8 +28,8 @@ def end(runs):
     return runs.parameters.isel(schedule=0, seed=0, step=-1).values
 
 
-def material(rng, network, batch, steps):
-    problem = Problem(rng.standard_normal((6, 2)), rng.standard_normal(6))
+def material(rng, network, batch, steps, factor=1.0):
+    problem = Problem(rng.standard_normal((6, 2)), rng.standard_normal(6), loss=Squared(factor))
     order = rng.integers(0, 6, size=(steps, batch)) if batch < 6 else np.tile(range(6), (steps, 1))
     return problem, rng.standard_normal(network.parameters), order
 
@@ -62,7 +63,7 @@ def test_they_follow_their_equations(network, batch, momentum, cap, rng):
 def test_momentum_is_pytorchs(batch, rng):
     torch = pytest.importorskip("torch")
     network, steps, schedule = DiagonalLinear(2), 100, decay(0.05, factor=4, at=0.5)
-    problem, theta, order = material(rng, network, batch, steps)
+    problem, theta, order = material(rng, network, batch, steps, factor=0.5)
     dynamics = GD(momentum=0.8) if batch == 6 else SGD(momentum=0.8)
     runs = ls.simulate(
         network,

@@ -3,6 +3,7 @@ import pytest
 
 import largestep as ls
 from largestep.dynamics import GD, SAM, SGD
+from largestep.losses import Squared
 from largestep.networks import DiagonalLinear, ReLU
 from largestep.problems import Problem
 from largestep.schedules import decay
@@ -12,7 +13,7 @@ BASES = [SGD(), SGD(batch_size=3, cap=0.4, momentum=0.5), GD(), GD(cap=0.4, mome
 
 def by_hand(network, problem, theta, order, step_sizes, dynamics):
     """Take the steps as the equations write them."""
-    base, factor = dynamics.of, 2 * network.loss_factor
+    base, factor = dynamics.of, 2 * problem.loss.factor
     cap = np.inf if base.cap is None else base.cap
     velocity = np.zeros_like(theta)
 
@@ -42,7 +43,7 @@ def by_hand(network, problem, theta, order, step_sizes, dynamics):
 @pytest.mark.parametrize("per_example", [True, False])
 @pytest.mark.parametrize("network", [ReLU((2, 5, 3)), DiagonalLinear(2)], ids=repr)
 def test_it_follows_its_equations(network, per_example, base, rng):
-    problem = Problem(rng.standard_normal((6, 2)), rng.standard_normal(6))
+    problem = Problem(rng.standard_normal((6, 2)), rng.standard_normal(6), loss=Squared(1.0))
     theta = rng.standard_normal(network.parameters)
     steps, batch = 80, base.batch(6)
     if isinstance(base, GD):

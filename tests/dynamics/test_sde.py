@@ -3,6 +3,7 @@ import pytest
 
 import largestep as ls
 from largestep.dynamics import GD, SGD, ConstantNoiseSDE, plateau_noise
+from largestep.losses import Squared, logistic
 from largestep.networks import Network, ReLU, ScalarQuadratic, compiled
 from largestep.problems import Problem
 from largestep.schedules import decay, linear, piecewise
@@ -21,9 +22,6 @@ class Linear(Network):
     prediction_and_gradient = linear_network
     inputs = parameters = 2
 
-    def __init__(self, loss_factor=0.5):
-        self.loss_factor = loss_factor
-
     def initialize(self, rng):
         return np.zeros(2)
 
@@ -35,7 +33,7 @@ def normals(seed, shape):
 
 def by_hand(network, problem, theta, step_sizes, deltas, noise):
     """Write the Euler–Maruyama scheme down; noise has shape (steps, substeps, n)."""
-    factor, substeps = 2 * network.loss_factor / problem.n, noise.shape[1]
+    factor, substeps = 2 * problem.loss.factor / problem.n, noise.shape[1]
     for step_size, delta, increments in zip(step_sizes, deltas, noise, strict=True):
         dt = step_size / substeps
         for z in increments:
@@ -127,10 +125,13 @@ def test_without_noise_it_is_gd(sparse_problem, diagonal):
     )
 
 
-@pytest.mark.parametrize("network", [ReLU((2, 4)), Linear(0.5), Linear(1.0)], ids=repr)
+@pytest.mark.parametrize(
+    ("network", "factor"), [(ReLU((2, 4)), 1.0), (Linear(), 0.5), (Linear(), 1.0)]
+)
 @pytest.mark.parametrize("after", [False, True])
-def test_it_follows_the_scheme_with_a_measured_delta(network, after, rng):
-    problem = Problem(rng.standard_normal((5, 2)), rng.standard_normal(5))
+def test_it_follows_the_scheme_with_a_measured_delta(network, factor, after, rng):
+    x, y = rng.standard_normal((5, 2)), rng.standard_normal(5)
+    problem = Problem(x, y, loss=Squared(factor))
     theta = 0.5 * rng.standard_normal(network.parameters)
     delta = piecewise({0: 0.01, 0.25: linear(0.0, 0.02)})
     schedule = decay(linear(0.02, 0.08, until=0.5), factor=2, at=0.75)
@@ -159,8 +160,8 @@ def test_it_follows_the_scheme_with_a_measured_delta(network, after, rng):
 def test_plateau_noise_is_sgds(factor):
     # All r_i² are equal and the mean gradient is 0: SGD's noise is exactly η²δ φᵀφ.
     x = np.array([[1.0, 0.0], [1.0, 0.0], [0.6, 2.0], [0.6, 2.0]])
-    problem = Problem(x, np.array([0.3, -0.3, 0.3, -0.3]))
-    network = Linear(factor)
+    problem = Problem(x, np.array([0.3, -0.3, 0.3, -0.3]), loss=Squared(factor))
+    network = Linear()
     runs = ls.simulate(
         network,
         problem,
@@ -172,10 +173,10 @@ def test_plateau_noise_is_sgds(factor):
         measure=["parameters", "train_loss"],
     )
     moves = runs.parameters.values[0, :, 1]
-    delta = plateau_noise(float(runs.train_loss[0, 0, 0]), network, problem.n)
+    delta = plateau_noise(float(runs.train_loss[0, 0, 0]), problem)
     np.testing.assert_allclose(moves.mean(axis=0), 0.0, atol=1e-15)
     np.testing.assert_allclose(moves.T @ moves / 4, 0.1**2 * delta * x.T @ x, rtol=1e-12)
-    assert plateau_noise(1.0, network, 4, batch_size=5) == pytest.approx(4 * factor / 20)
+    assert plateau_noise(1.0, problem, batch_size=5) == pytest.approx(4 * factor / 20)
 
 
 def test_a_divergence_is_counted_in_whole_steps(sparse_problem, diagonal):
@@ -204,12 +205,13 @@ def test_wrong_settings_are_named(settings, error, message):
         ConstantNoiseSDE(**settings)
 
 
-def test_wrong_plateaus_are_named():
+def test_wrong_plateaus_are_named(sparse_problem):
     with pytest.raises(ValueError, match="train_loss must be finite"):
-        plateau_noise(float("nan"), Linear(), 3)
+        plateau_noise(float("nan"), sparse_problem)
     with pytest.raises(ValueError, match="train_loss must be at least 0"):
-        plateau_noise(-1.0, Linear(), 3)
-    with pytest.raises(ValueError, match="n must be at least 1"):
-        plateau_noise(1.0, Linear(), 0)
+        plateau_noise(-1.0, sparse_problem)
+    labelled = Problem(np.ones((2, 2)), [1.0, -1.0], loss=logistic)
+    with pytest.raises(TypeError, match=r"must be a squared one, got Logistic\(\)"):
+        plateau_noise(1.0, labelled)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
-        plateau_noise(1.0, Linear(), 3, batch_size=0)
+        plateau_noise(1.0, sparse_problem, batch_size=0)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from largestep.experiments.deep_runs import run_all, survived
 from typer.testing import CliRunner
 
 from largestep import experiments
@@ -22,7 +23,6 @@ from largestep.deep import data, presets, training
 from largestep.deep.data import Dataset
 from largestep.experiments import Budget, compaction, deep_runs, digits_hold
 from largestep.experiments.deep_networks import best
-from largestep.experiments.deep_runs import run_all, survived
 
 COMMAND = [str(Path(sys.executable).with_name("largestep"))]
 BUDGET = Budget([0, 1, 2], quick=True, threads=1)
@@ -45,7 +45,7 @@ def without_processes(monkeypatch):
         with ThreadPoolExecutor(1) as pool:
             yield pool
 
-    monkeypatch.setattr(deep_runs, "_workers", workers)
+    monkeypatch.setattr(deep_runs, "process_pool", workers)
 
 
 @pytest.fixture

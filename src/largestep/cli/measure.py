@@ -75,7 +75,7 @@ def measure(
     try:
         features = gather(
             network,
-            take(inputs.split(256), examples),
+            take(inputs.split(256)  # type: ignore[no-untyped-call], examples),
             layers or "auto",
             units=units,
             max_units=max_units,

@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from largestep import _checks
-from largestep.dynamics.kernel import descend
-from largestep.networks import Network
+from largestep.dynamics.kernel import Given, Memory, Noise, Rule, Steps, descend
+from largestep.losses import Loss, Squared
+from largestep.networks.base import Network
 
 __all__ = ["Advance", "Descent", "Dynamics", "Stretch", "Trajectory"]
 
@@ -34,6 +35,11 @@ class Stretch:
 
     def __len__(self) -> int:
         return len(self.step_sizes)
+
+    @property
+    def steps(self) -> Steps:
+        """What the kernels take of it."""
+        return Steps(self.step_sizes, self.marks, self.snapshots)
 
     def split(self, at: int) -> tuple["Stretch", "Stretch"]:
         """Return the first `at` steps and the rest; both write to this stretch's arrays."""
@@ -68,23 +74,29 @@ class Trajectory:
     order : (steps, batch) → the next example indices, as int64 of that shape.
     rng : stream of the noise, if the dynamics has any.
     bound : a residual beyond it, or NaN, ends the trajectory as diverged.
-    scratch : (layout, workspace) for this trajectory's calls of the network's function.
+    functions : (network's, loss's) compiled functions, which every kernel takes first.
+    given : what every kernel takes next; its workspace is this trajectory's own.
     """
 
     network: Network
+    loss: Loss
     x: np.ndarray
     y: np.ndarray
     order: Callable[[int, int], np.ndarray]
     rng: np.random.Generator
     bound: float
-    scratch: tuple[np.ndarray, np.ndarray] = field(init=False)
-    _gradient: np.ndarray = field(init=False)
-    _velocity: np.ndarray = field(init=False)
+    functions: tuple[Callable[..., float], Callable[..., tuple[float, float, float]]] = field(
+        init=False
+    )
+    given: Given = field(init=False)
+    _memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:
-        self.scratch = self.network.scratch()
-        self._gradient = np.empty(self.network.parameters)
-        self._velocity = np.zeros(self.network.parameters)
+        loss, parameters = self.loss.value_slope_curvature, self.network.parameters
+        squared = loss is Squared.value_slope_curvature
+        self.functions = (self.network.prediction_and_gradient, loss)
+        self.given = Given(*self.network.scratch(), self.x, self.y, squared, self.bound)
+        self._memory = Memory(np.empty(parameters), np.zeros(parameters))
 
     @property
     def n(self) -> int:
@@ -97,11 +109,9 @@ class Trajectory:
         stretch: Stretch,
         order: np.ndarray,
         *,
-        noise_scale: np.ndarray | None = None,
-        noise: np.ndarray | None = None,
+        noise: Noise | None = None,
         cap: float | None = None,
         momentum: float = 0.0,
-        control: np.ndarray | None = None,
     ) -> int:
         """Move theta by the mean loss gradient over the examples of each row of `order`.
 
@@ -109,26 +119,23 @@ class Trajectory:
         """
         return int(
             descend(
-                self.network.prediction_and_gradient,
-                *self.scratch,
-                self.x,
-                self.y,
+                *self.functions,
+                self.given,
                 theta,
-                stretch.step_sizes,
+                stretch.steps,
                 order,
-                np.empty(0) if noise_scale is None else noise_scale,
-                np.empty((0, 0)) if noise is None else noise,
-                2.0 * self.network.loss_factor / order.shape[1],
-                np.inf if cap is None else cap,
-                momentum,
-                self.bound,
-                self._gradient,
-                self._velocity,
-                np.empty(0) if control is None else control,
-                stretch.marks,
-                stretch.snapshots,
+                _SILENCE if noise is None else noise,
+                Rule(
+                    self.loss.scale / order.shape[1],
+                    np.inf if cap is None else float(cap),
+                    float(momentum),
+                ),
+                self._memory,
             )
         )
+
+
+_SILENCE = Noise(np.empty(0), np.empty((0, 0)))
 
 
 class Dynamics(ABC):
@@ -162,7 +169,8 @@ class Descent(Dynamics):
 
     Attributes
     ----------
-    cap : each example's step size is min(η, cap / (2 · loss_factor · ‖∇h(x_i)‖²)); None is η.
+    cap : each example's step size is min(η, cap / (ℓ'' · ‖∇h(x_i)‖²)), ℓ'' the curvature
+        of the loss in h; None is η.
     momentum : μ of v ← μv + g, θ ← θ − ηv; 0 is none. A capped gradient enters v as it is then.
     """
 

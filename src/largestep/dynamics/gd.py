@@ -17,7 +17,7 @@ class GD(Descent):
 
     Parameters
     ----------
-    cap : as in `SGD`: each example's step size is min(η, cap / (2 · loss_factor · ‖∇h(x_i)‖²)).
+    cap : as in `SGD`: each example's step size is min(η, cap / (ℓ'' · ‖∇h(x_i)‖²)).
         By default None, no cap. The sharpness of the mean loss is at most the mean of the
         examples', and far below it where gradients disagree (2 against 30, times η, on the
         plateau of `diagonal-gd`): a cap that leaves SGD as it is takes GD's plateau away.

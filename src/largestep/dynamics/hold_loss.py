@@ -1,11 +1,16 @@
 """SGD whose step size holds the loss on a plateau, then decays: no step size to tune."""
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
+from largestep.dynamics.kernel import BATCHES, GIVEN, LOSS, NETWORK, STEPS, VECTOR
+from largestep.networks.base import compile_cached
 
 __all__ = ["HoldLoss"]
 
@@ -14,13 +19,14 @@ __all__ = ["HoldLoss"]
 class HoldLoss(Dynamics):
     """SGD that finds its own step size: it holds the training loss at a level, then decays.
 
-    The rule. Let S be a running mean of the sharpness 2c‖∇h(x_i)‖² of the examples visited (c the
-    loss factor) and ℓ one of their losses c r_i². The step size is η = κ/S, and after each step
-    κ ← max(1, κ · exp(gain · max(1 − ℓ/target, −10))): it rises gently while the loss is below the
-    target and falls while it is above, but never below 1, the step that fits an average example
-    in one go. Running means forget at the rate B/n, an epoch; they start from the whole training
-    set. No example's step exceeds cap/(2c‖∇h(x_i)‖²). After the fraction `hold` of training the
-    step size is constant: the geometric mean of the second half of the phase over `divisor`.
+    The rule. Let S be a running mean of the sharpness ℓ''_i ‖∇h(x_i)‖² of the examples visited (ℓ''
+    the curvature of the loss in h) and ℓ one of their losses. The step size is η = κ/S, and after
+    each step κ ← max(1, κ · exp(gain · max(1 − ℓ/target, −10))): it rises gently while the loss is
+    below the target and falls while it is above, but never below 1, the step that fits an average
+    example in one go. Running means forget at the rate B/n, an epoch; they start from the whole
+    training set. No example's step exceeds cap/(ℓ''_i ‖∇h(x_i)‖²). After the fraction `hold` of
+    training the step size is constant: the geometric mean of the second half of the phase over
+    `divisor`.
 
     As κ is a number without units, nothing has to be chosen for a problem: neither the start, for
     which a step size is hard to guess, nor the plateau. The target is relative to the loss of the
@@ -34,7 +40,7 @@ class HoldLoss(Dynamics):
 
     Parameters
     ----------
-    target : level of the loss to hold, as a share of the zero predictor's, c · mean(y²).
+    target : level of the loss to hold, as a share of the zero predictor's, mean ℓ(0, y_i).
     hold : fraction of training spent holding.
     divisor : by how much the step size falls after that.
     cap : bound on the step size times an example's sharpness.
@@ -44,7 +50,7 @@ class HoldLoss(Dynamics):
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of its range; when started, if all targets are zero.
+        If a setting is out of its range; when started, if the zero predictor has no loss.
     """
 
     target: float = 0.02
@@ -75,41 +81,128 @@ class HoldLoss(Dynamics):
 
     def start(self, trajectory: Trajectory) -> Advance:
         """Return the function that takes the trajectory's next steps."""
-        network = trajectory.network
-        target = self.target * network.loss_factor * float(np.mean(trajectory.y**2))
-        if target == 0.0:
+        level = float(np.mean(trajectory.loss.value(np.zeros(trajectory.n), trajectory.y)))
+        if level == 0.0:
             raise ValueError("HoldLoss needs targets y that are not all zero: it holds a share")
-        control = np.empty(0)
+        rule = _Rule(
+            trajectory.loss.scale / self.batch_size,
+            min(1.0, self.batch_size / trajectory.n),
+            float(self.gain),
+        )
+        held: _Held | None = None
         logarithms: list[np.ndarray] = []
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
-            nonlocal control
-            if control.size == 0:
-                control = self._control(trajectory, theta, target)
+            nonlocal held
+            if held is None:
+                held = self._at_start(trajectory, theta, self.target * level)
             phase, rest = stretch.split(int(np.searchsorted(stretch.fractions, self.hold)))
-            completed = self._descend(trajectory, theta, phase, control)
+            order = trajectory.order(len(phase), self.batch_size)
+            completed = int(
+                _hold(
+                    *trajectory.functions, trajectory.given, theta, phase.steps, order, rule, held
+                )
+            )
             late = phase.fractions[:completed] >= self.hold / 2
             logarithms.append(np.log(phase.step_sizes[:completed][late]))
             if completed < len(phase) or len(rest) == 0:
                 return completed
             rest.step_sizes[:] = np.exp(np.concatenate(logarithms).mean()) / self.divisor
-            return completed + self._descend(trajectory, theta, rest)
+            order = trajectory.order(len(rest), self.batch_size)
+            return completed + trajectory.descend(theta, rest, order, cap=self.cap)
 
         return advance
 
-    def _control(self, trajectory: Trajectory, theta: np.ndarray, target: float) -> np.ndarray:
-        """Return the kernel's control: its constants, then running loss, κ and sharpness."""
-        gradients = trajectory.network.jacobian(theta, trajectory.x)
-        sharpness = 2 * trajectory.network.loss_factor * np.mean(np.sum(gradients**2, axis=1))
-        rate = min(1.0, self.batch_size / trajectory.n)
-        return np.array([target, rate, self.gain, 1.0, target, 1.0, sharpness])
+    def _at_start(self, trajectory: Trajectory, theta: np.ndarray, target: float) -> "_Held":
+        network, loss = trajectory.network, trajectory.loss
+        squares = np.sum(network.jacobian(theta, trajectory.x) ** 2, axis=1)
+        bends = loss.curvature(network.predict(theta, trajectory.x), trajectory.y)
+        levels = np.array([target, 1.0, np.mean(bends * squares), target, self.cap])
+        return _Held(levels, *np.empty((2, network.parameters)))
 
-    def _descend(
-        self,
-        trajectory: Trajectory,
-        theta: np.ndarray,
-        stretch: Stretch,
-        control: np.ndarray | None = None,
-    ) -> int:
-        order = trajectory.order(len(stretch), self.batch_size)
-        return trajectory.descend(theta, stretch, order, cap=self.cap, control=control)
+
+class _Rule(NamedTuple):
+    weight: float
+    rate: float
+    gain: float
+
+
+class _Held(NamedTuple):
+    """What is carried from call to call.
+
+    Attributes
+    ----------
+    levels : running loss, κ and running sharpness, then the target of the loss and the cap. (As
+        scalars the last two would be combined before the loop, and round otherwise.)
+    gradient, total : to be overwritten.
+    """
+
+    levels: np.ndarray
+    gradient: np.ndarray
+    total: np.ndarray
+
+
+_RULE = types.BaseTuple.from_types([types.float64] * 3, _Rule)
+_HELD = types.BaseTuple.from_types([VECTOR] * 3, _Held)
+
+
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _HELD))
+def _hold(  # type: ignore[no-untyped-def]
+    network, loss, given, theta, steps, order, rule, held
+):
+    # As `descend` without noise and momentum, but it writes the step sizes that it takes.
+    layout, workspace, x, y, squared, bound = given
+    step_sizes, marks, snapshots = steps
+    weight, rate, gain = rule
+    levels, gradient, total = held
+    batch = order.shape[1]
+    mark = 0
+    for k in range(step_sizes.shape[0]):
+        if mark < marks.shape[0] and marks[mark] == k:
+            snapshots[mark] = theta
+            mark += 1
+        step_size = levels[1] / levels[2]
+        step_sizes[k] = step_size
+        values = 0.0
+        curvatures = 0.0
+        for j in range(theta.shape[0]):
+            total[j] = 0.0
+        for b in range(batch):
+            i = order[k, b]
+            h = network(theta, x[i], layout, workspace, gradient)
+            slope, bend = h - y[i], 1.0
+            if not abs(slope) <= bound:
+                return k
+            # A product for every loss: a sum of squares is rounded once, as a fused operation.
+            value, unit = 0.5 * slope, slope
+            if not squared:
+                value, slope, bend = loss(h, y[i])
+                unit = 1.0
+            values += value * unit
+            coefficient = -weight * slope
+            square = 0.0
+            for j in range(theta.shape[0]):
+                square += gradient[j] * gradient[j]
+            if not squared:
+                square *= bend
+            curvature = weight * batch * square
+            curvatures += curvature
+            if step_size * curvature > levels[4]:
+                coefficient *= levels[4] / (step_size * curvature)
+            if batch == 1:
+                coefficient *= step_size
+                for j in range(theta.shape[0]):
+                    theta[j] += coefficient * gradient[j]
+            else:
+                for j in range(theta.shape[0]):
+                    total[j] += coefficient * gradient[j]
+        if batch > 1:
+            for j in range(theta.shape[0]):
+                theta[j] += step_size * total[j]
+        levels[0] += rate * (weight * values - levels[0])
+        levels[2] += rate * (curvatures / batch - levels[2])
+        excess = max(1.0 - levels[0] / levels[3], -10.0)
+        levels[1] = max(levels[1] * math.exp(gain * excess), 1.0)
+    if mark < marks.shape[0]:
+        snapshots[mark] = theta
+    return step_sizes.shape[0]

@@ -1,13 +1,15 @@
 """Gradient descent with the Jacobian's squared norm as an explicit penalty."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
-from largestep.networks.base import CONTRACT, compile_cached
+from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR
+from largestep.networks.base import compile_cached
 
 __all__ = ["JacobianPenalizedGD"]
 
@@ -53,23 +55,18 @@ class JacobianPenalizedGD(Dynamics):
 
     def start(self, trajectory: Trajectory) -> Advance:
         """Return the function that takes the trajectory's next steps."""
-        buffers = np.zeros((5, trajectory.network.parameters))
+        buffers = _Buffers(*np.zeros((5, trajectory.network.parameters)))
+        weights = _Weights(trajectory.loss.scale / trajectory.n, 2.0 * self.strength / trajectory.n)
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
             return int(
                 _descend(
-                    trajectory.network.prediction_and_gradient,
-                    *trajectory.scratch,
-                    trajectory.x,
-                    trajectory.y,
+                    *trajectory.functions,
+                    trajectory.given,
                     theta,
-                    stretch.step_sizes,
-                    2.0 * trajectory.network.loss_factor / trajectory.n,
-                    2.0 * self.strength / trajectory.n,
-                    trajectory.bound,
-                    *buffers,
-                    stretch.marks,
-                    stretch.snapshots,
+                    stretch.steps,
+                    weights,
+                    buffers,
                 )
             )
 
@@ -77,50 +74,35 @@ class JacobianPenalizedGD(Dynamics):
 
 
 _REACH = 1e-6
-_VECTOR = types.float64[::1]
-_MATRIX = types.float64[:, ::1]
 
 
-@compile_cached(
-    types.int64(
-        types.FunctionType(CONTRACT),
-        types.int64[::1],
-        _VECTOR,
-        _MATRIX,
-        _VECTOR,
-        _VECTOR,
-        _VECTOR,
-        types.float64,
-        types.float64,
-        types.float64,
-        _VECTOR,
-        _VECTOR,
-        _VECTOR,
-        _VECTOR,
-        _VECTOR,
-        types.int64[::1],
-        _MATRIX,
-    )
-)
+class _Weights(NamedTuple):
+    """Of an example's loss gradient, and of its penalty's."""
+
+    loss: float
+    penalty: float
+
+
+class _Buffers(NamedTuple):
+    total: np.ndarray
+    moved: np.ndarray
+    gradient: np.ndarray
+    forward: np.ndarray
+    backward: np.ndarray
+
+
+_WEIGHTS = types.BaseTuple.from_types([types.float64] * 2, _Weights)
+_BUFFERS = types.BaseTuple.from_types([VECTOR] * 5, _Buffers)
+
+
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _WEIGHTS, _BUFFERS))
 def _descend(  # type: ignore[no-untyped-def]
-    function,
-    layout,
-    workspace,
-    x,
-    y,
-    theta,
-    step_sizes,
-    residual_factor,
-    penalty_factor,
-    bound,
-    total,
-    moved,
-    gradient,
-    forward,
-    backward,
-    marks,
-    snapshots,
+    network, loss, given, theta, steps, weights, buffers
 ):
+    layout, workspace, x, y, squared, bound = given
+    step_sizes, marks, snapshots = steps
+    total, moved, gradient, forward, backward = buffers
+    weight, penalty_weight = weights
     mark = 0
     for k in range(step_sizes.shape[0]):
         if mark < marks.shape[0] and marks[mark] == k:
@@ -132,27 +114,30 @@ def _descend(  # type: ignore[no-untyped-def]
             total[j] = 0.0
         reach = _REACH * (1.0 + np.sqrt(square))
         for i in range(x.shape[0]):
-            residual = function(theta, x[i], layout, workspace, gradient) - y[i]
-            if not abs(residual) <= bound:
+            h = network(theta, x[i], layout, workspace, gradient)
+            slope = h - y[i]
+            if not abs(slope) <= bound:
                 return k
+            if not squared:
+                _, slope, _ = loss(h, y[i])
             square = 0.0
             for j in range(theta.shape[0]):
-                total[j] += residual_factor * residual * gradient[j]
+                total[j] += weight * slope * gradient[j]
                 square += gradient[j] * gradient[j]
-            if penalty_factor == 0.0 or square == 0.0:
+            if penalty_weight == 0.0 or square == 0.0:
                 continue
             epsilon = reach / np.sqrt(square)
             for j in range(theta.shape[0]):
                 moved[j] = theta[j] + epsilon * gradient[j]
-            function(moved, x[i], layout, workspace, forward)
+            network(moved, x[i], layout, workspace, forward)
             for j in range(theta.shape[0]):
                 moved[j] = theta[j] - epsilon * gradient[j]
-            function(moved, x[i], layout, workspace, backward)
+            network(moved, x[i], layout, workspace, backward)
             for j in range(theta.shape[0]):
                 ahead = forward[j] - gradient[j]
                 behind = gradient[j] - backward[j]
                 difference = ahead if abs(ahead) < abs(behind) else behind
-                total[j] += penalty_factor / epsilon * difference
+                total[j] += penalty_weight / epsilon * difference
         for j in range(theta.shape[0]):
             theta[j] -= step_sizes[k] * total[j]
     if mark < marks.shape[0]:

@@ -6,7 +6,9 @@ import numpy as np
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Descent, Dynamics, Stretch, Trajectory
+from largestep.dynamics.kernel import Noise
 from largestep.dynamics.sgd import SGD
+from largestep.losses import as_squared
 from largestep.schedules import Schedule, as_schedule
 
 __all__ = ["LabelNoise"]
@@ -16,10 +18,11 @@ __all__ = ["LabelNoise"]
 class LabelNoise(Dynamics):
     """A descent that sees y_i + ξ_i for y_i: r_i becomes r_i − ξ_i, with ξ_i ~ N(0, σ²).
 
-    The noise is drawn afresh at every visit of every example. Its gradients are
-    −2 · loss_factor · ξ_i φ_i: they lie in the span of the rows of the Jacobian, as SGD's own
-    noise does, but don't vanish with the loss. (Section 2 of the paper on SGD's noise as label
-    noise; Blanc et al., 2020, and HaoChen et al., 2021, on what label noise prefers.)
+    The noise is drawn afresh at every visit of every example. Its gradients are −ℓ'' · ξ_i φ_i,
+    with ℓ'' the squared loss's constant curvature: they lie in the span of the rows of the
+    Jacobian, as SGD's own noise does, but don't vanish with the loss. (Section 2 of the paper on
+    SGD's noise as label noise; Blanc et al., 2020, and HaoChen et al., 2021, on what label noise
+    prefers.)
 
     In one dimension, h(x) = θx with the single example (1, 0) and loss r²/2, the stationary
     variance of θ is ησ²/(2 − η).
@@ -35,7 +38,8 @@ class LabelNoise(Dynamics):
     Raises
     ------
     TypeError, ValueError
-        If sigma is not a schedule or a number that is at least 0, or `of` is something else.
+        If sigma is not a schedule or a number that is at least 0, or `of` is something else; when
+        started, if the problem's loss is not a squared one: a label ±1 takes no additive noise.
     """
 
     sigma: Schedule | float
@@ -60,7 +64,8 @@ class LabelNoise(Dynamics):
         """Return the function that takes the trajectory's next steps."""
         sigma = as_schedule(self.sigma)
         # ξ is a shift of the residual, the kernel's noise one of the coefficient.
-        factor = 2.0 * trajectory.network.loss_factor / self.of.batch(trajectory.n)
+        loss = as_squared(trajectory.loss, "LabelNoise adds noise to real targets")
+        factor = loss.scale / self.of.batch(trajectory.n)
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
             order = self.of.examples(trajectory, len(stretch))
@@ -68,8 +73,10 @@ class LabelNoise(Dynamics):
                 theta,
                 stretch,
                 order,
-                noise_scale=factor * sigma(stretch.fractions),
-                noise=trajectory.rng.standard_normal(order.shape),
+                noise=Noise(
+                    factor * sigma(stretch.fractions),
+                    trajectory.rng.standard_normal(order.shape),
+                ),
                 cap=self.of.cap,
                 momentum=self.of.momentum,
             )

@@ -1,14 +1,16 @@
 """Sharpness-aware minimisation."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Descent, Dynamics, Stretch, Trajectory
+from largestep.dynamics.kernel import BATCHES, GIVEN, LOSS, NETWORK, STEPS, VECTOR
 from largestep.dynamics.sgd import SGD
-from largestep.networks.base import CONTRACT, compile_cached
+from largestep.networks.base import compile_cached
 
 __all__ = ["SAM"]
 
@@ -63,81 +65,59 @@ class SAM(Dynamics):
 
     def start(self, trajectory: Trajectory) -> Advance:
         """Return the function that takes the trajectory's next steps."""
-        buffers = np.zeros((3, trajectory.network.parameters))
+        buffers = _Buffers(*np.zeros((3, trajectory.network.parameters)))
+        rule = _Rule(
+            float(trajectory.loss.scale),
+            float(self.rho),
+            self.per_example,
+            np.inf if self.of.cap is None else float(self.of.cap),
+            float(self.of.momentum),
+        )
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
             return int(
                 _descend(
-                    trajectory.network.prediction_and_gradient,
-                    *trajectory.scratch,
-                    trajectory.x,
-                    trajectory.y,
+                    *trajectory.functions,
+                    trajectory.given,
                     theta,
-                    stretch.step_sizes,
+                    stretch.steps,
                     self.of.examples(trajectory, len(stretch)),
-                    2.0 * trajectory.network.loss_factor,
-                    self.rho,
-                    self.per_example,
-                    np.inf if self.of.cap is None else self.of.cap,
-                    self.of.momentum,
-                    trajectory.bound,
-                    *buffers,
-                    stretch.marks,
-                    stretch.snapshots,
+                    rule,
+                    buffers,
                 )
             )
 
         return advance
 
 
-_VECTOR = types.float64[::1]
-_MATRIX = types.float64[:, ::1]
+class _Rule(NamedTuple):
+    scale: float
+    rho: float
+    per_example: bool
+    cap: float
+    momentum: float
 
 
-@compile_cached(
-    types.int64(
-        types.FunctionType(CONTRACT),
-        types.int64[::1],
-        _VECTOR,
-        _MATRIX,
-        _VECTOR,
-        _VECTOR,
-        _VECTOR,
-        types.int64[:, ::1],
-        types.float64,
-        types.float64,
-        types.boolean,
-        types.float64,
-        types.float64,
-        types.float64,
-        _VECTOR,
-        _VECTOR,
-        _VECTOR,
-        types.int64[::1],
-        _MATRIX,
-    )
+class _Buffers(NamedTuple):
+    velocity: np.ndarray
+    uphill: np.ndarray
+    gradient: np.ndarray
+
+
+_RULE = types.BaseTuple.from_types(
+    [types.float64, types.float64, types.boolean, types.float64, types.float64], _Rule
 )
+_BUFFERS = types.BaseTuple.from_types([VECTOR, VECTOR, VECTOR], _Buffers)
+
+
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _BUFFERS))
 def _descend(  # type: ignore[no-untyped-def]
-    function,
-    layout,
-    workspace,
-    x,
-    y,
-    theta,
-    step_sizes,
-    order,
-    residual_factor,
-    rho,
-    per_example,
-    cap,
-    momentum,
-    bound,
-    velocity,
-    uphill,
-    gradient,
-    marks,
-    snapshots,
+    network, loss, given, theta, steps, order, rule, buffers
 ):
+    layout, workspace, x, y, squared, bound = given
+    step_sizes, marks, snapshots = steps
+    scale, rho, per_example, cap, momentum = rule
+    velocity, uphill, gradient = buffers
     batch = order.shape[1]
     capped = cap < float("inf")
     mark = 0
@@ -152,30 +132,39 @@ def _descend(  # type: ignore[no-untyped-def]
         if not per_example:
             for b in range(batch):
                 i = order[k, b]
-                residual = function(theta, x[i], layout, workspace, gradient) - y[i]
-                if not abs(residual) <= bound:
+                h = network(theta, x[i], layout, workspace, gradient)
+                slope, bend = h - y[i], 1.0
+                if not abs(slope) <= bound:
                     return k
-                climb = rho * residual_factor * residual / batch
+                if not squared:
+                    _, slope, bend = loss(h, y[i])
+                climb = rho * scale * slope / batch
                 for j in range(theta.shape[0]):
                     uphill[j] += climb * gradient[j]
         for b in range(batch):
             i = order[k, b]
             if per_example:
-                residual = function(theta, x[i], layout, workspace, gradient) - y[i]
-                if not abs(residual) <= bound:
+                h = network(theta, x[i], layout, workspace, gradient)
+                slope, bend = h - y[i], 1.0
+                if not abs(slope) <= bound:
                     return k
-                climb = rho * residual_factor * residual
+                if not squared:
+                    _, slope, bend = loss(h, y[i])
+                climb = rho * scale * slope
                 for j in range(theta.shape[0]):
                     uphill[j] = theta[j] + climb * gradient[j]
-            residual = function(uphill, x[i], layout, workspace, gradient) - y[i]
-            if not abs(residual) <= bound:
+            h = network(uphill, x[i], layout, workspace, gradient)
+            slope, bend = h - y[i], 1.0
+            if not abs(slope) <= bound:
                 return k
-            coefficient = residual_factor * residual / batch
+            if not squared:
+                _, slope, bend = loss(h, y[i])
+            coefficient = scale * slope / batch
             if capped:
                 square = 0.0
                 for j in range(theta.shape[0]):
                     square += gradient[j] * gradient[j]
-                curvature = residual_factor * square
+                curvature = scale * bend * square
                 if step_size * curvature > cap:
                     coefficient *= cap / (step_size * curvature)
             for j in range(theta.shape[0]):

@@ -6,7 +6,9 @@ import numpy as np
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
-from largestep.networks import Network
+from largestep.dynamics.kernel import Noise
+from largestep.losses import as_squared
+from largestep.problems import Problem
 from largestep.schedules import Schedule, as_schedule
 
 __all__ = ["ConstantNoiseSDE", "plateau_noise"]
@@ -16,12 +18,12 @@ __all__ = ["ConstantNoiseSDE", "plateau_noise"]
 class ConstantNoiseSDE(Dynamics):
     """dθ = −∇L(θ) dt + √(ηδ) φ_θ(X)ᵀ dB_t with B_t a Brownian motion in R^n (section 2).
 
-    L = loss_factor · mean(r²) over all examples. One simulated step is the time η, taken by the
+    L is the mean loss over all examples. One simulated step is the time η, taken by the
     Euler–Maruyama scheme in m substeps of dt = η/m, with z_i ~ N(0, 1) fresh in each:
     θ ← θ − dt ∇L(θ) + √(ηδ dt) Σ_i z_i φ_i.
 
-    Why it resembles SGD of batch size 1: a step of that has the gradient 2c r_i φ_i (c the loss
-    factor) of a random i, hence a noise of covariance η² (2c)² (1/n) Σ r_i² φ_i φ_iᵀ (less the
+    Why it resembles SGD of batch size 1, for the loss c r²: a step of that has the gradient
+    2c r_i φ_i of a random i, hence a noise of covariance η² (2c)² (1/n) Σ r_i² φ_i φ_iᵀ (less the
     outer product of the mean gradient, which is neglected). While the loss is stabilised,
     r_i² ≈ mean(r²): η² (2c)² (mean(r²)/n) φᵀφ. The SDE's is ηδ φᵀφ per unit of time, η²δ φᵀφ
     per step. The two agree for δ = (2c)² mean(r²)/n, which `plateau_noise` gives.
@@ -89,40 +91,42 @@ class ConstantNoiseSDE(Dynamics):
                 theta,
                 fine,
                 np.tile(np.arange(trajectory.n), (steps, 1)),
-                noise_scale=np.repeat(scale, self.substeps),
-                noise=trajectory.rng.standard_normal((steps, trajectory.n)),
+                noise=Noise(
+                    np.repeat(scale, self.substeps),
+                    trajectory.rng.standard_normal((steps, trajectory.n)),
+                ),
             )
             return completed // self.substeps
 
         return advance
 
 
-def plateau_noise(train_loss: float, network: Network, n: int, *, batch_size: int = 1) -> float:
+def plateau_noise(train_loss: float, problem: Problem, *, batch_size: int = 1) -> float:
     """Return the δ at which the constant-noise SDE has the noise of SGD on a plateau.
 
-    δ = (2c)² mean(r²)/(nB) = 4c · loss/(nB), c the network's loss factor: for c = 1/2, the mean
-    squared residual over n.
+    δ = (2c)² mean(r²)/(nB) = 4c · loss/(nB) for the loss c r² of n training points: for c = 1/2,
+    the mean squared residual over n.
 
     Parameters
     ----------
     train_loss : the training loss of SGD on its plateau, the *mean* over its steps (noise adds up
         by its mean; the median is lower, as the loss is skewed), from runs that don't diverge.
-    network : the network trained; its `loss_factor` counts.
-    n : number of training points.
+    problem : what it was trained on; its n and its loss count.
     batch_size : of SGD, B, drawn with replacement.
 
     Raises
     ------
     TypeError, ValueError
-        If the loss is negative or not finite, or n or the batch size not a positive integer.
+        If the loss is negative or not finite, the batch size not a positive integer, or the
+        problem's loss not a squared one: of another, r² does not follow from the loss.
 
     Examples
     --------
-    >>> from largestep.networks import DiagonalLinear
-    >>> plateau_noise(0.055, DiagonalLinear(d=200), n=80)  # 0.11/80
+    >>> from largestep.problems import sparse_regression
+    >>> plateau_noise(0.055, sparse_regression(n=80, d=200, nonzeros=20))  # 0.11/80
     0.001375
     """
     train_loss = _checks.number("train_loss", train_loss, at_least=0.0)
-    n = _checks.integer("n", n, at_least=1)
     batch_size = _checks.integer("batch_size", batch_size, at_least=1)
-    return 4.0 * network.loss_factor * train_loss / (n * batch_size)
+    loss = as_squared(problem.loss, "plateau_noise infers squared residuals")
+    return 4.0 * loss.factor * train_loss / (problem.n * batch_size)

@@ -18,8 +18,9 @@ class SGD(Descent):
     ----------
     batch_size : examples in a step, B.
     cap : upper bound c > 0 on step size times sharpness, for each example: its step size is
-        min(η, c / (2 · loss_factor · ‖∇h(x_i)‖²)). To first order a step on it alone multiplies
-        its residual by 1 − c at the least. Not in the paper. By default None, no bound. On
+        min(η, c / (ℓ'' · ‖∇h(x_i)‖²)), ℓ'' the curvature of the loss in h, a constant of the
+        squared loss. With that, to first order, a step on it alone multiplies its residual by
+        1 − c at the least. Not in the paper. By default None, no bound. On
         `DiagonalLinear` c = 4 acts on 1 or 2 steps of a thousand and changes nothing visible,
         but no run diverges; for `ReLU` networks take 3; at c = 2 no step makes its residual
         larger any more, to first order, and the plateau is gone.

@@ -2,22 +2,24 @@
 
 import json
 import os
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
-import largestep
-from largestep import _checks, measures
-from largestep._progress import track
+from largestep import _checks
+from largestep._version import __version__
 from largestep.dynamics.base import Dynamics, Stretch, Trajectory
 from largestep.dynamics.sgd import SGD
-from largestep.measures import Measure
-from largestep.networks import Network
+from largestep.jobs.base import run
+from largestep.jobs.threads import single_blas_thread, stopped, thread_pool
+from largestep.measures.base import Measure, named
+from largestep.networks.base import Network
 from largestep.problems import Problem
 from largestep.schedules import Schedule, as_schedule, constant
 
@@ -28,6 +30,9 @@ RESIDUAL_BOUND = 1e6
 
 # Indices and noise are drawn this many at a time, whatever the number of steps.
 _CHUNK = 1 << 16
+
+# To an executor elsewhere the problem goes with every job: trajectories travel in so many blocks.
+_BLOCKS = 64
 
 
 def simulate(
@@ -44,11 +49,12 @@ def simulate(
     initial: np.ndarray | None = None,
     residual_bound: float = RESIDUAL_BOUND,
     threads: int | None = None,
+    executor: Executor | None = None,
     progress: str | None = None,
 ) -> xr.Dataset:
     """Simulate every schedule with every seed.
 
-    A seed fixes a trajectory bit for bit on a machine, whatever the number of threads: it gives
+    A seed fixes a trajectory bit for bit on a machine, wherever it runs: it gives
     one stream for the initial parameters, one for the order of the examples and one for the
     noise. The same seed has the same streams under every schedule (common random numbers).
 
@@ -72,6 +78,9 @@ def simulate(
     residual_bound : a trajectory that meets a residual beyond it, or one that is not finite, has
         diverged and stops.
     threads : trajectories run at once; all cores by default.
+    executor : where to run them, in place of threads of this process: any of
+        `concurrent.futures`. For one of processes network, problem, dynamics, schedules and
+        measures must be picklable, as all of the library's are.
     progress : a description shows progress on standard error; None is silent.
 
     Returns
@@ -85,67 +94,51 @@ def simulate(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what is said above; nothing has been computed then.
+        If an argument is not what is said above (nothing has been computed then), or a measure
+        returns another shape than it promises.
     """
     dynamics = SGD() if dynamics is None else dynamics
     _check_kinds(network, problem, dynamics)
     steps = _checks.integer("steps", steps, at_least=1)
     seeds = _checks.seeds(seeds)
     residual_bound = _checks.number("residual_bound", residual_bound, above=0.0)
-    cores = os.cpu_count() or 1
-    threads = _checks.integer("threads", cores if threads is None else threads, at_least=1)
-    chosen = measures.named(measure)
+    if threads is not None:
+        threads = _checks.integer("threads", threads, at_least=1)
+        if executor is not None:
+            raise ValueError("threads and executor must not both be given: it has its own workers")
+    chosen = named(measure)
     labelled = _labelled(schedules, dynamics)
     recorded = record_grid(steps) if record is None else _check_record(record, steps)
     given_order = None if order is None else _check_order(order, problem, dynamics, steps, seeds)
     starts = None if initial is None else _check_initial(initial, network, seeds)
 
-    x, y = np.array(problem.x_train), np.array(problem.y_train)
-    stop = threading.Event()
+    simulation = _Simulation(
+        network,
+        problem,
+        dynamics,
+        labelled,
+        steps,
+        seeds,
+        chosen,
+        recorded,
+        given_order,
+        starts,
+        residual_bound,
+    )
+    trajectories = [(label, number) for label in labelled for number in range(len(seeds))]
+    size = 1 if executor is None else -(-len(trajectories) // _BLOCKS)
+    blocks = [trajectories[at : at + size] for at in range(0, len(trajectories), size)]
+    jobs = {number: (simulation, block) for number, block in enumerate(blocks)}
+    with _executor(executor, threads) as pool:
+        done = dict(run(_simulate, jobs, pool, progress=progress))
 
-    def run(label: str, number: int) -> dict[str, np.ndarray]:
-        streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seeds[number]).spawn(3)]
-        theta = network.initialize(streams[0]) if starts is None else starts[number].copy()
-        replay = None if given_order is None else given_order[min(number, len(given_order) - 1)]
-        examples = _drawn(streams[1], len(x)) if replay is None else _replayed(replay)
-        trajectory = Trajectory(network, x, y, examples, streams[2], residual_bound)
-        thetas, step_sizes, completed = _follow(
-            trajectory, dynamics, theta, labelled[label], steps, recorded, stop
-        )
-        # An example that wasn't visited may be beyond the bound before one that was.
-        with np.errstate(over="ignore", invalid="ignore"):
-            beyond = np.abs(network.predict(thetas, x) - y).max(axis=-1, initial=0.0)
-        usable = int(np.argmin(np.append(beyond <= residual_bound, False)))
-        return {
-            "step_size": step_sizes,
-            "diverged_at": np.array(np.nan if completed == steps else completed),
-            **_measure(chosen, network, problem, thetas[:usable], len(recorded)),
-        }
-
-    jobs = [(label, number) for label in labelled for number in range(len(seeds))]
-    # One BLAS thread per trajectory: more would compete, and change the order of sums.
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(threads) as pool,
-        track(progress, len(jobs)) as advance,
-    ):
-        try:
-            futures = [pool.submit(run, *job) for job in jobs]
-            for future in as_completed(futures):
-                future.result()
-                advance()
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-
+    results = [result for number in range(len(blocks)) for result in done[number]]
     shape = (len(labelled), len(seeds))
-    results = [future.result() for future in futures]
     dims = {m.name: ("schedule", "seed", "step", *m.dims) for m in chosen}
     dims |= {"step_size": ("schedule", "seed", "step"), "diverged_at": ("schedule", "seed")}
     variables: dict[str, Any] = {}
     for name in dims:
-        stacked = np.stack([result[name] for result in results])
+        stacked = np.stack(simulation.filled(name, [result[name] for result in results]))
         variables[name] = (dims[name], stacked.reshape(*shape, *stacked.shape[1:]))
     dataset = xr.Dataset(
         variables,
@@ -162,7 +155,7 @@ def simulate(
             "schedules": json.dumps({k: repr(v) for k, v in labelled.items()}, ensure_ascii=False),
             "steps": steps,
             "residual_bound": residual_bound,
-            "largestep": largestep.__version__,
+            "largestep": __version__,
         },
     )
     long_names = {m.name: m.long_name for m in chosen} | {
@@ -190,62 +183,142 @@ def record_grid(steps: int, *, dense: int = 100, geometric: int = 125, linear: i
     )
 
 
-def _follow(
-    trajectory: Trajectory,
-    dynamics: Dynamics,
-    theta: np.ndarray,
-    schedule: Schedule,
-    steps: int,
-    recorded: np.ndarray,
-    stop: threading.Event,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return theta at the recorded steps reached, the step sizes there, and the steps completed."""
-    advance = dynamics.start(trajectory)
-    chunk = max(1, _CHUNK // dynamics.batch(trajectory.n))
-    thetas = np.empty((len(recorded), len(theta)))
-    step_sizes = np.full(len(recorded), np.nan)
-    done = 0
-    if recorded[-1] == 0:
-        thetas[0], step_sizes[0] = theta, schedule(0.0)[0]
-    while done < recorded[-1]:
-        if stop.is_set():
-            raise InterruptedError("the simulation was stopped")
-        wanted = min(chunk, int(recorded[-1]) - done)
-        fractions = np.arange(done, done + wanted) / steps
-        sizes = schedule(fractions)
-        # A step at the seam of two stretches is marked in the first.
-        first, last = np.searchsorted(recorded, [done + (done > 0), done + wanted + 1])
-        marks = recorded[first:last] - done
-        completed = advance(theta, Stretch(sizes, marks, thetas[first:last], fractions))
-        reached = first + int(np.searchsorted(marks, completed, side="right"))
-        step_sizes[first:reached] = sizes[np.maximum(marks[: reached - first] - 1, 0)]
-        done += completed
-        if completed < wanted:
-            return thetas[:reached], step_sizes, done
-    return thetas, step_sizes, steps
+@dataclass(frozen=True)
+class _Simulation:
+    """All that its trajectories share, by value: it goes to wherever they run."""
 
+    network: Network
+    problem: Problem
+    dynamics: Dynamics
+    schedules: Mapping[str, Schedule]
+    steps: int
+    seeds: Sequence[int]
+    measures: Sequence[Measure]
+    recorded: np.ndarray
+    order: np.ndarray | None
+    starts: np.ndarray | None
+    bound: float
 
-def _measure(
-    chosen: list[Measure],
-    network: Network,
-    problem: Problem,
-    thetas: np.ndarray,
-    records: int,
-) -> dict[str, np.ndarray]:
-    result = {}
-    for measure in chosen:
+    @cached_property
+    def examples(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training points as the compiled loops take them: writeable."""
+        return np.array(self.problem.x_train), np.array(self.problem.y_train)
+
+    def start(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the parameters that a seed starts from, as an array of its own."""
+        given = self.network.initialize(rng) if self.starts is None else self.starts[number]
+        return np.array(given, dtype=np.float64)
+
+    def trajectory(self, label: str, number: int) -> dict[str, np.ndarray | None]:
+        """Follow one schedule with one seed; return its variables, None for an unknown shape."""
+        streams = _streams(self.seeds[number])
+        x, y = self.examples
+        replay = None if self.order is None else self.order[min(number, len(self.order) - 1)]
+        trajectory = Trajectory(
+            self.network,
+            self.problem.loss,
+            x,
+            y,
+            _drawn(streams[1], len(x)) if replay is None else _replayed(replay),
+            streams[2],
+            self.bound,
+        )
+        theta = self.start(number, streams[0])
+        thetas, step_sizes, completed = self._follow(trajectory, theta, self.schedules[label])
+        # An example that wasn't visited may be beyond the bound before one that was.
+        with np.errstate(over="ignore", invalid="ignore"):
+            beyond = np.abs(self.network.predict(thetas, x) - y).max(axis=-1, initial=0.0)
+        usable = int(np.argmin(np.append(beyond <= self.bound, False)))
+        return {
+            "step_size": step_sizes,
+            "diverged_at": np.array(np.nan if completed == self.steps else completed),
+            **{measure.name: self._measured(measure, thetas[:usable]) for measure in self.measures},
+        }
+
+    def filled(self, name: str, values: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        """Return a variable's values over trajectories, NaN in their shape where there are none.
+
+        Raises
+        ------
+        ValueError
+            If the measure has returned other shapes for one trajectory than for another.
+        """
+        shapes = {value.shape for value in values if value is not None}
+        if not shapes:
+            measure = next(measure for measure in self.measures if measure.name == name)
+            theta = self.start(0, _streams(self.seeds[0])[0])
+            with np.errstate(all="ignore"):
+                measured = measure.on(self.network, self.problem, theta[np.newaxis])
+            shapes = {(len(self.recorded), *measured.shape[1:])}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"the measure {name!r} must return arrays of one shape for all "
+                f"trajectories, got {sorted(shape[1:] for shape in shapes)} for a theta"
+            )
+        (shape,) = shapes
+        return [np.full(shape, np.nan) if value is None else value for value in values]
+
+    def _follow(
+        self, trajectory: Trajectory, theta: np.ndarray, schedule: Schedule
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return theta at the recorded steps reached, the step sizes there, the steps completed."""
+        recorded, steps = self.recorded, self.steps
+        advance = self.dynamics.start(trajectory)
+        chunk = max(1, _CHUNK // self.dynamics.batch(trajectory.n))
+        thetas = np.empty((len(recorded), len(theta)))
+        step_sizes = np.full(len(recorded), np.nan)
+        done = 0
+        if recorded[-1] == 0:
+            thetas[0], step_sizes[0] = theta, schedule(0.0)[0]
+        while done < recorded[-1]:
+            if stopped():
+                raise InterruptedError("the simulation was stopped")
+            wanted = min(chunk, int(recorded[-1]) - done)
+            fractions = np.arange(done, done + wanted) / steps
+            sizes = schedule(fractions)
+            # A step at the seam of two stretches is marked in the first.
+            first, last = np.searchsorted(recorded, [done + (done > 0), done + wanted + 1])
+            marks = recorded[first:last] - done
+            completed = advance(theta, Stretch(sizes, marks, thetas[first:last], fractions))
+            reached = first + int(np.searchsorted(marks, completed, side="right"))
+            step_sizes[first:reached] = sizes[np.maximum(marks[: reached - first] - 1, 0)]
+            done += completed
+            if completed < wanted:
+                return thetas[:reached], step_sizes, done
+        return thetas, step_sizes, steps
+
+    def _measured(self, measure: Measure, thetas: np.ndarray) -> np.ndarray | None:
+        records = len(self.recorded)
         taken = np.unique(np.r_[0 : records : measure.every, records - 1])
         taken = taken[taken < len(thetas)]
-        values = np.asarray(measure.function(network, problem, thetas[taken]), dtype=np.float64)
-        if values.shape[:1] != taken.shape:
-            raise ValueError(
-                f"the measure {measure.name!r} must return one value, or one array, for each of "
-                f"{len(taken)} thetas, got shape {values.shape}"
-            )
+        if len(taken) == 0:
+            lengths = [len(measure.coords.get(name, ())) for name in measure.dims]
+            return np.full((records, *lengths), np.nan) if all(lengths) else None
+        values = measure.on(self.network, self.problem, thetas[taken])
         full = np.full((records, *values.shape[1:]), np.nan)
         full[taken] = values
-        result[measure.name] = full
-    return result
+        return full
+
+
+def _simulate(
+    simulation: _Simulation, trajectories: Sequence[tuple[str, int]]
+) -> list[dict[str, np.ndarray | None]]:
+    with single_blas_thread():
+        return [simulation.trajectory(label, number) for label, number in trajectories]
+
+
+@contextmanager
+def _executor(given: Executor | None, threads: int | None) -> Iterator[Executor]:
+    if given is not None:
+        yield given
+        return
+    with thread_pool(threads or os.cpu_count() or 1) as pool:
+        yield pool
+
+
+def _streams(seed: int) -> list[np.random.Generator]:
+    """Return a seed's streams: of the initial parameters, of the order, of the noise."""
+    return [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
 
 
 def _drawn(rng: np.random.Generator, n: int) -> Callable[[int, int], np.ndarray]:

@@ -3,16 +3,9 @@
 import json
 import os
 import pickle
-import signal
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
 from dataclasses import replace
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +14,8 @@ import xarray as xr
 from largestep import _files, provenance, store
 from largestep._progress import track
 from largestep.experiments.experiment import Budget
+from largestep.jobs.base import run
+from largestep.jobs.processes import process_pool
 
 if TYPE_CHECKING:
     from largestep.deep.data import Dataset
@@ -71,11 +66,8 @@ def run_all(
             job = replace(settings, seed=seed, epochs=budget.steps(settings.epochs))
             folder = _folder(budget, label, job, data.name, identity)
             jobs[label, seed] = (job, folder)
-    found: dict[tuple[str, int], xr.Dataset] = {}
-    with track(f"{name}, runs" if budget.progress else None, len(jobs)) as advance:
-        for key, dataset in _done(jobs, data, work, budget.threads):
-            found[key] = dataset
-            advance()
+    described = f"{name}, runs" if budget.progress else None
+    found = dict(_done(jobs, data, work, budget.threads, described))
     by_schedule = [
         xr.concat([found[label, seed] for seed in budget.seeds], "seed") for label in schedules
     ]
@@ -97,57 +89,25 @@ def survived(trained: "Trained", settings: "Training", data: "Dataset") -> xr.Da
 
 
 def _done(
-    jobs: Mapping[tuple[str, int], _Job], data: "Dataset", work: Work, threads: int | None
+    jobs: Mapping[tuple[str, int], _Job],
+    data: "Dataset",
+    work: Work,
+    threads: int | None,
+    progress: str | None,
 ) -> Iterator[tuple[tuple[str, int], xr.Dataset]]:
     import torch
 
     if torch.cuda.is_available():
-        for key, job in jobs.items():
-            yield key, _run(*job, data, work)
+        with track(progress, len(jobs)) as advance:
+            for key, job in jobs.items():
+                yield key, _run(*job, data, work)
+                advance()
         return
-    with _workers(min(len(jobs), threads or os.cpu_count() or 1)) as pool:
+    with process_pool(min(len(jobs), threads or os.cpu_count() or 1)) as pool:
         # Tensors would be sent as shared memory, of which a container has little.
         packed = pickle.dumps(data)
-        # What is started now never sees Ctrl-C, which a terminal sends to every process.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            waiting = {pool.submit(_run_alone, *job, packed, work): k for k, job in jobs.items()}
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        except BrokenProcessPool:
-            raise ChildProcessError(
-                "a process that trained a network was ended from outside, perhaps for want of "
-                "memory: take fewer --threads; the same command takes up what is finished"
-            ) from None
-
-
-@contextmanager
-def _workers(number: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield processes that end at once with the block, or with this process, however it ends."""
-    # Forked processes would inherit PyTorch's locks.
-    context = get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(number, context, initializer=_end_with, initargs=(here,))
-    with here, there:
-        try:
-            yield pool
-        except BaseException:
-            there.close()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _end_with(parent: Connection) -> None:
-    def wait() -> None:
-        with suppress(EOFError):
-            parent.recv_bytes()  # nothing is ever sent
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
+        alone = {key: (*job, packed, work) for key, job in jobs.items()}
+        yield from run(_run_alone, alone, pool, progress=progress)
 
 
 def _run_alone(job: "Training", folder: Path | None, data: bytes, work: Work) -> xr.Dataset:
@@ -186,19 +146,19 @@ def unneeded(out: Path) -> dict[Path, str]:
         for node in store.load(stored)[0].subtree:
             used |= set(json.loads(node.attrs.get("runs", "[]")))
     found: dict[Path, str] = {}
-    for run in sorted((out / "runs").glob("*/")):
-        if run.name in used:
+    for folder in sorted((out / "runs").glob("*/")):
+        if folder.name in used:
             continue
         try:
-            made_by = _files.read_json(run / "made_by.json")
+            made_by = _files.read_json(folder / "made_by.json")
             same = made_by == _made_by(made_by["model"])
         except (OSError, ValueError, KeyError, TypeError, ImportError):
-            found[run] = "nothing says by which code it was made"
+            found[folder] = "nothing says by which code it was made"
             continue
         if not same:
-            found[run] = "it was made by other code, or with other versions"
-        elif (run / "results.nc").exists():
-            found[run] = "no stored result uses it"
+            found[folder] = "it was made by other code, or with other versions"
+        elif (folder / "results.nc").exists():
+            found[folder] = "no stored result uses it"
     return found
 
 
@@ -218,5 +178,6 @@ def _folder(budget: Budget, label: str, job: "Training", data: str, identity: st
     digest = provenance.fingerprint(vars(job), identity, made_by)
     readable = "-".join(f"{job.model} {data} {label} {job.seed} {digest[:8]}".split())
     folder = _files.prepare_folder(budget.folder / readable)
-    _files.write_json(folder / "made_by.json", made_by)
+    if not (folder / "made_by.json").exists():
+        _files.write_json(folder / "made_by.json", made_by)
     return folder

@@ -1,19 +1,5 @@
 """Small networks: parameters, initialisation, prediction and gradient."""
 
-from largestep.networks.base import Network, compiled
-from largestep.networks.diagonal import DiagonalLinear
-from largestep.networks.initialization import FanInUniform, Gaussian, Initialization, Signs
-from largestep.networks.relu import ReLU
-from largestep.networks.scalar import ScalarQuadratic
+import lazy_loader
 
-__all__ = [
-    "DiagonalLinear",
-    "FanInUniform",
-    "Gaussian",
-    "Initialization",
-    "Network",
-    "ReLU",
-    "ScalarQuadratic",
-    "Signs",
-    "compiled",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

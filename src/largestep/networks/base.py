@@ -29,8 +29,9 @@ import numba
 import numpy as np
 from jaxtyping import Float
 from numba import types
+from numba.core.dispatcher import Dispatcher
 
-__all__ = ["CONTRACT", "Network", "compile_cached", "compiled"]
+__all__ = ["CONTRACT", "HoldsCompiled", "Network", "compile_cached", "compiled"]
 
 _VECTOR = types.float64[::1]
 _LAYOUT = types.int64[::1]
@@ -71,7 +72,18 @@ All are float64 and contiguous, layout is int64. Returns h_θ(x). Theta and x mu
 """
 
 
-class Network(ABC):
+class HoldsCompiled:
+    """A class that holds compiled functions among its attributes."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # A compiled function would bind as a method; it takes no self.
+        for name, value in list(vars(cls).items()):
+            if isinstance(value, Dispatcher):
+                setattr(cls, name, staticmethod(value))
+
+
+class Network(HoldsCompiled, ABC):
     """A network h_θ(x) with scalar output and parameters θ ∈ R^p.
 
     A subclass gives the attributes below and `initialize`; it may replace `predict` and
@@ -80,19 +92,9 @@ class Network(ABC):
     Attributes
     ----------
     prediction_and_gradient : the function made by `networks.compiled`.
-    loss_factor : the loss is loss_factor · mean(r²): 1/2 for diagonal linear networks and 1 for
-        ReLU networks, as in the paper; the gradient carries 2 · loss_factor.
     """
 
     prediction_and_gradient: Callable[..., float]
-    loss_factor: float = 0.5
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        # A compiled function would bind as a method; it takes no self.
-        function = cls.__dict__.get("prediction_and_gradient")
-        if function is not None and not isinstance(function, staticmethod):
-            cls.prediction_and_gradient = staticmethod(function)
 
     @property
     @abstractmethod

@@ -107,7 +107,6 @@ class ReLU(Network):
     biases_from: Initialization | tuple[Initialization, ...] = FanInUniform()
 
     prediction_and_gradient = _relu
-    loss_factor = 1.0
 
     def __post_init__(self) -> None:
         if isinstance(self.widths, int) or len(self.widths) < 2:

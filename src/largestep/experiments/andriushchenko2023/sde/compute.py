@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from largestep import metrics
+from largestep import statistics
 from largestep.dynamics import SGD, ConstantNoiseSDE, plateau_noise, simulate
 from largestep.experiments.andriushchenko2023.diagonal.setting import setting as diagonal
 from largestep.experiments.andriushchenko2023.regression_1d.setting import setting as regression_1d
@@ -69,7 +69,7 @@ def compute(budget: Budget) -> Results:
 
         sgd = run(dynamics=SGD(cap=setting.cap), progress=progress(SGD_RUN))
         sgd = sgd.isel(schedule=0, drop=True)
-        delta = plateau_noise(_plateau_loss(sgd), setting.network, setting.problem.n)
+        delta = plateau_noise(_plateau_loss(sgd), setting.problem)
         ways = {SDE_RUN: ConstantNoiseSDE(delta)}
         if name == REFERENCE:
             ways[VARYING_RUN] = ConstantNoiseSDE(_measured_noise(sgd, setting))
@@ -98,7 +98,7 @@ def _measured_noise(sgd: xr.Dataset, setting: Setting) -> Schedule:
     fractions = sgd.step.values / float(sgd.step[-1])
     return piecewise(
         {
-            float(t): plateau_noise(float(loss), setting.network, setting.problem.n)
+            float(t): plateau_noise(float(loss), setting.problem)
             for t, loss in zip(fractions, mean, strict=True)
         }
     )
@@ -141,10 +141,10 @@ def agreement(results: Mapping[str, xr.Dataset], way: str = SDE_RUN) -> xr.Datas
                 with np.errstate(divide="ignore", invalid="ignore"):
                     found["ratio"][i, j, k] = np.divide(*medians)
                     found["spread"][i, j, k] = np.divide(*ranges)
-                found["effect"][i, j, k] = metrics.cliffs_delta(x, y)
+                found["effect"][i, j, k] = statistics.cliffs_delta(x, y)
                 if len(x) > 1:
-                    found["p"][i, j, k] = metrics.energy_test(x, y)[1]
-    found["p"] = metrics.holm(found["p"].ravel()).reshape(shape)
+                    found["p"][i, j, k] = statistics.energy_test(x, y)[1]
+    found["p"] = statistics.holm(found["p"].ravel()).reshape(shape)
     dims = ("problem", "quantity", "time")
     return xr.Dataset(
         {key: (dims, values) for key, values in found.items()}

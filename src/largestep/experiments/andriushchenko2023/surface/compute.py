@@ -93,7 +93,7 @@ def _losses_on_plane(axes: np.ndarray) -> xr.Dataset:
     dims = ("y", "x")
     return xr.Dataset(
         {
-            name: (dims, NETWORK.loss_factor * np.mean((NETWORK.predict(points, a) - b) ** 2, -1))
+            name: (dims, np.mean(data.loss.value(NETWORK.predict(points, a), b), axis=-1))
             for name, a, b in (
                 ("train_loss", data.x_train, data.y_train),
                 ("test_loss", data.test_inputs, data.test_targets),

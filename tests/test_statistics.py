@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from largestep.metrics import cliffs_delta, energy_test, holm
+from largestep.statistics import cliffs_delta, energy_test, holm
 
 
 def test_the_distance_is_that_of_its_definition(rng):

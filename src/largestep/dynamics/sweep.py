@@ -1,76 +1,27 @@
 """Phase diagrams: thousands of trajectories over a plane of two settings."""
 
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from largestep import _checks, _files, measures, provenance, store
+from largestep import _checks, _files, provenance, store
 from largestep._progress import track
-from largestep.dynamics import SGD, simulate
-from largestep.experiments import diagonal, regression_1d, teacher_student, three_layer
-from largestep.measures import Measure
-from largestep.networks import DiagonalLinear, Network
-from largestep.problems import Problem, one_dimensional_regression, sparse_regression
-from largestep.schedules import decay
+from largestep.dynamics.sgd import SGD
+from largestep.dynamics.simulation import simulate
+from largestep.measures.base import Measure, named
+from largestep.measures.losses import train_loss
+from largestep.networks.base import Network
+from largestep.problems import Problem
+from largestep.schedules import Schedule, decay
 
-__all__ = ["AXES", "SETTINGS", "axis", "sweep"]
+__all__ = ["AXES", "axis", "sweep"]
 
 AXES = {"step_size": 0.25, "decay_at": 0.5, "factor": 2.0}
 """What a sweep may vary, with the values of what it doesn't."""
-
-
-def setting(name: str) -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    """Return the network, the problem and the measures of a named experiment.
-
-    Raises
-    ------
-    ValueError
-        If it can't be swept; the error lists those that can.
-    """
-    if name not in SETTINGS:
-        raise ValueError(f"a sweep must be of {', '.join(SETTINGS)}, got {name!r}")
-    return SETTINGS[name]()
-
-
-def _diagonal() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    network = DiagonalLinear(d=200, u0=0.1, v0=0.0)
-    problem = sparse_regression(n=80, d=200, nonzeros=20, seed=0)
-    return network, problem, _measures(measures.nonzero_coordinates())
-
-
-def _regression() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    sparsity = measures.feature_sparsity(0.999, every=10**9)
-    return regression_1d.NETWORK, one_dimensional_regression(), _measures(sparsity)
-
-
-def _teacher_student() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    sparsity = measures.feature_sparsity(0.99, every=10**9)
-    return teacher_student.STUDENT, teacher_student.problem(), _measures(sparsity)
-
-
-def _three_layer() -> tuple[Network, Problem, tuple[str | Measure, ...]]:
-    sparsity = measures.feature_sparsity(0.99, every=10**9)
-    return three_layer.STUDENT, three_layer.problem(), _measures(sparsity)
-
-
-def _measures(sparsity: Measure) -> tuple[str | Measure, ...]:
-    # So large an `every` leaves the first record and the last.
-    rank = measures.jacobian_rank(1e-4, every=10**9)
-    return ("train_loss", replace(measures.test_loss(), every=10**9), sparsity, rank)
-
-
-SETTINGS = {
-    diagonal.EXPERIMENT.name: _diagonal,
-    regression_1d.EXPERIMENT.name: _regression,
-    teacher_student.EXPERIMENT.name: _teacher_student,
-    three_layer.EXPERIMENT.name: _three_layer,
-}
-"""The experiments whose network and problem can be swept."""
 
 
 def sweep(
@@ -86,6 +37,7 @@ def sweep(
     dynamics: SGD | None = None,
     out: Path | None = None,
     threads: int | None = None,
+    executor: Executor | None = None,
     progress: str | None = None,
 ) -> xr.Dataset:
     """Train under every pair of two settings of a decaying step size, over seeds.
@@ -97,11 +49,13 @@ def sweep(
     ----------
     network, problem, dynamics : as `simulate` takes them.
     x, y : {name: values}, one name each, of `AXES`: step_size, decay_at or factor.
-    steps, seeds, threads : as `simulate` takes them.
+    steps, seeds, threads, executor : as `simulate` takes them.
     measure : what to measure; of each the last value is kept, NaN where the run diverged. The
         training loss is always measured, for the plateau.
     fixed : values of the settings that are not swept, in place of those in `AXES`.
-    out : folder to save columns in, as `columns/<number>.nc`; nothing is saved without it.
+    out : folder to save columns in, as `columns/<number>.nc`; nothing is saved without it. A
+        column is taken up if everything that decides it has the same content: data, network,
+        dynamics, measures with their parameters, code and versions.
     progress : a description shows the time left; None is silent.
 
     Returns
@@ -113,7 +67,8 @@ def sweep(
     Raises
     ------
     TypeError, ValueError
-        If an axis is unknown, comes twice or has no values, or as `simulate` says.
+        If an axis is unknown, comes twice or has no values, as `simulate` says, or if columns are
+        to be saved and the content of something that decides them can't be read.
     OSError
         If the folder can't be written to.
     """
@@ -125,12 +80,16 @@ def sweep(
     if unknown:
         raise ValueError(f"fixed must name {', '.join(AXES)}, got {unknown.pop()!r}")
     dynamics = SGD() if dynamics is None else dynamics
-    chosen = measures.named(measure)
+    chosen = named(measure)
     if "train_loss" not in [m.name for m in chosen]:
-        chosen = [measures.train_loss(), *chosen]
+        chosen = [train_loss(), *chosen]
     listed = _checks.seeds(seeds)
     folder = None if out is None else _files.prepare_folder(out / "columns")
 
+    decides: list[Any] = []
+    if folder is not None:
+        code = provenance.closure((__name__, "sweep"))
+        decides = [network, problem, dynamics, chosen, steps, listed, code.digest, code.versions]
     columns = []
     with track(progress, len(x_values)) as advance:
         for number, value in enumerate(x_values):
@@ -140,39 +99,37 @@ def sweep(
                 )
                 for other in y_values
             }
-            config: dict[str, Any] = {
-                **provenance.configuration("sweep", listed, quick=False),
-                "network": repr(network),
-                "problem": repr(problem),
-                "dynamics": repr(dynamics),
-                "schedules": [repr(schedule) for schedule in schedules.values()],
-                "axes": [x_name, float(value), y_name, *map(float, y_values)],
-                "measures": [f"{m.name}: {m.long_name}" for m in chosen],
-                "steps": steps,
-            }
-            path = None if folder is None else folder / f"{number:04}.nc"
-            column = None if path is None else _stored(path, config)
-            if column is None:
-                column = _ends(
-                    simulate(
-                        network,
-                        problem,
-                        dynamics,
-                        schedules,
-                        steps=steps,
-                        seeds=listed,
-                        measure=chosen,
-                        record=np.unique(np.linspace(0, steps, 81).astype(int)),
-                        threads=threads,
-                    ),
-                    [values["decay_at"] if y_name != "decay_at" else v for v in y_values]
-                    if x_name != "decay_at"
-                    else [float(value)] * len(y_values),
+            decays = (
+                [float(value)] * len(y_values)
+                if x_name == "decay_at"
+                else [values["decay_at"] if y_name != "decay_at" else at for at in y_values]
+            )
+
+            def compute(
+                schedules: Mapping[str, Schedule] = schedules, decays: Sequence[float] = decays
+            ) -> store.Results:
+                runs = simulate(
+                    network,
+                    problem,
+                    dynamics,
+                    schedules,
+                    steps=steps,
+                    seeds=listed,
+                    measure=chosen,
+                    record=np.unique(np.linspace(0, steps, 81).astype(int)),
+                    threads=threads,
+                    executor=executor,
                 )
-                column = column.rename(schedule=y_name).assign_coords({y_name: y_values})
-                if path is not None:
-                    store.save(path, {"column": column}, config)
-            columns.append(column)
+                ends = _ends(runs, decays).rename(schedule=y_name)
+                return store.Results.from_dict({"column": ends.assign_coords({y_name: y_values})})
+
+            if folder is None:
+                stored = compute()
+            else:
+                key = provenance.fingerprint(decides, schedules, decays)
+                path = folder / f"{number:04}.nc"
+                stored = store.taken_up_or_computed(path, {"key": key, "steps": steps}, compute)
+            columns.append(stored["column"].to_dataset())
             advance()
     together = xr.concat(
         columns, xr.DataArray(x_values, dims=x_name, name=x_name), combine_attrs="drop_conflicts"
@@ -218,27 +175,17 @@ def _keywords(values: Mapping[str, float]) -> dict[str, Any]:
     return {"before": values["step_size"], "factor": values["factor"], "at": values["decay_at"]}
 
 
-def _stored(path: Path, config: dict[str, Any]) -> xr.Dataset | None:
-    """Return the column that is stored, or None if there is none of this configuration."""
-    if not path.exists():
-        return None
-    try:
-        results, stored = store.load(path)
-    except (OSError, ValueError) as error:
-        print(f"{error}; computing it again", file=sys.stderr)
-        return None
-    return results["column"] if stored == config else None
-
-
 def _ends(dataset: xr.Dataset, decays: Sequence[float]) -> xr.Dataset:
     """Return the last values, and the loss on the second half of each large-step phase."""
     steps = float(dataset.step[-1])
     levels = []
     for label, at in zip(dataset.schedule.values, decays, strict=True):
-        phase = dataset.train_loss.sel(
-            schedule=label, step=slice(0.5 * at * steps, max(at * steps - 1, 0))
-        )
-        levels.append(phase.median("step", skipna=False) if phase.step.size else phase.max("step"))
+        curve = dataset.train_loss.sel(schedule=label)
+        phase = curve.sel(step=slice(0.5 * at * steps, max(at * steps - 1, 0)))
+        if phase.step.size:
+            levels.append(phase.median("step", skipna=False))
+        else:  # without a recorded step it has no level
+            levels.append(xr.full_like(curve.isel(step=0, drop=True), np.nan))
     ends = dataset.drop_vars("step_size").isel(step=-1, drop=True)
     level = xr.concat(levels, dataset.schedule)
     level.attrs.update(long_name="training loss before the decay", units="1")

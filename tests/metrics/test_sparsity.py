@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from largestep.metrics import feature_sparsity, features
+from largestep.metrics import feature_sparsity, sparsity
 
 
 def by_definition(x, threshold, normalize=False):
@@ -94,7 +94,7 @@ def test_blocks_change_nothing(rng, monkeypatch):
     for normalize in (False, True):
         reference = feature_sparsity(x, 0.5, normalize=normalize)
         with monkeypatch.context() as patch:
-            patch.setattr(features, "_BLOCK_UNITS", 7)
+            patch.setattr(sparsity, "_BLOCK_UNITS", 7)
             found = feature_sparsity(x, 0.5, normalize=normalize)
         np.testing.assert_array_equal(found.kept, reference.kept)
 

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 import largestep as ls
-from largestep import sweeps
 from largestep.dynamics import SGD
+from largestep.dynamics import sweep as sweeps
+from largestep.dynamics.sweep import axis, sweep
+from largestep.experiments import sweepable
 from largestep.figures.sweep import draw_plane
 from largestep.schedules import decay
-from largestep.sweeps import axis, sweep
 
 SETTINGS = {
     "x": {"step_size": [0.05, 0.2, 3.0]},
@@ -107,9 +108,9 @@ def test_bad_planes_are_refused(diagonal, sparse_problem, settings, message):
         sweep(diagonal, sparse_problem, **{**SETTINGS, **settings})
 
 
-@pytest.mark.parametrize("name", sweeps.SETTINGS)
+@pytest.mark.parametrize("name", sweepable.SETTINGS)
 def test_every_setting_can_be_swept(name):
-    network, problem, measure = sweeps.setting(name)
+    network, problem, measure = sweepable.setting(name)
     plane = sweep(
         network,
         problem,
@@ -121,4 +122,4 @@ def test_every_setting_can_be_swept(name):
     )
     assert plane.jacobian_rank.notnull().all()
     with pytest.raises(ValueError, match="a sweep must be of diagonal"):
-        sweeps.setting("surface")
+        sweepable.setting("surface")

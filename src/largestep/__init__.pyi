@@ -1,0 +1,15 @@
+from . import compaction as compaction
+from . import deep as deep
+from . import dynamics as dynamics
+from . import experiments as experiments
+from . import jobs as jobs
+from . import losses as losses
+from . import measures as measures
+from . import metrics as metrics
+from . import networks as networks
+from . import problems as problems
+from . import schedules as schedules
+from . import statistics as statistics
+from ._version import __version__ as __version__
+from .dynamics.simulation import simulate as simulate
+from .dynamics.sweep import sweep as sweep

@@ -1,0 +1,11 @@
+from .base import Descent as Descent
+from .base import Dynamics as Dynamics
+from .gd import GD as GD
+from .hold_loss import HoldLoss as HoldLoss
+from .jacobian_penalty import JacobianPenalizedGD as JacobianPenalizedGD
+from .label_noise import LabelNoise as LabelNoise
+from .sam import SAM as SAM
+from .sde import ConstantNoiseSDE as ConstantNoiseSDE
+from .sde import plateau_noise as plateau_noise
+from .sgd import SGD as SGD
+from .simulation import simulate as simulate

@@ -1,0 +1,5 @@
+"""Where work runs: on threads, in processes, or on any executor."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

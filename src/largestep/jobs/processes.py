@@ -1,0 +1,62 @@
+"""Work in processes of this machine, which end with the one that started them."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from threading import Thread
+from typing import Any
+
+__all__ = ["process_pool"]
+
+
+@contextmanager
+def process_pool(number: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield an executor of processes that end at once with the block, or with this process.
+
+    Raises
+    ------
+    ChildProcessError
+        If a process was ended from outside.
+    """
+    # Forked processes would inherit locks, PyTorch's and Numba's among them.
+    context = get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    pool = _Processes(number, context, initializer=_end_with, initargs=(here,))
+    with here, there:
+        try:
+            yield pool
+        except BrokenProcessPool:
+            there.close()
+            raise ChildProcessError(
+                "a process that worked was ended from outside, perhaps for want of memory: take "
+                "fewer --threads; the same command takes up what is finished"
+            ) from None
+        except BaseException:
+            there.close()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Processes(ProcessPoolExecutor):
+    def submit(self, work: Callable[..., Any], /, *args: Any, **keywords: Any) -> Future[Any]:
+        # A process that is started now never sees Ctrl-C, which a terminal sends to all.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(work, *args, **keywords)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with(parent: Connection) -> None:
+    def wait() -> None:
+        with suppress(EOFError):
+            parent.recv_bytes()  # nothing is ever sent
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()

@@ -1,0 +1,65 @@
+"""Work on threads of this process, each with BLAS on one."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event, Lock, local
+
+from threadpoolctl import threadpool_limits
+
+__all__ = ["single_blas_thread", "stopped", "thread_pool"]
+
+_here = local()
+_lock = Lock()
+_inside = 0
+_limits: threadpool_limits | None = None
+
+
+@contextmanager
+def thread_pool(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield an executor of so many threads; its work is told to stop if the block fails.
+
+    Work that takes long asks `stopped` now and then.
+    """
+    stop = Event()
+    with (
+        single_blas_thread(),
+        ThreadPoolExecutor(number, initializer=_enter, initargs=(stop,)) as pool,
+    ):
+        try:
+            yield pool
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def stopped() -> bool:
+    """Return whether the work that runs on this thread should end: nobody waits for it."""
+    stop: Event | None = getattr(_here, "stop", None)
+    return stop is not None and stop.is_set()
+
+
+@contextmanager
+def single_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread, in the whole process, while any thread is in such a block.
+
+    More would compete with work beside it, and change the order of sums.
+    """
+    global _inside, _limits
+    with _lock:
+        if _inside == 0:
+            _limits = threadpool_limits(1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and _limits is not None:
+                _limits.restore_original_limits()
+                _limits = None
+
+
+def _enter(stop: Event) -> None:
+    _here.stop = stop

@@ -1,0 +1,186 @@
+"""The contract between a loss ℓ(h, y) and a dynamics: its value, slope and curvature in h.
+
+To add a loss, write one compiled function and one class:
+
+>>> import numpy as np
+>>> from largestep import losses
+>>> @losses.compiled
+... def huber(h, y):
+...     r = h - y
+...     if abs(r) <= 1.0:
+...         return 0.5 * r * r, r, 1.0
+...     return abs(r) - 0.5, np.sign(r), 0.0
+>>> class Huber(losses.Loss):
+...     value_slope_curvature = huber
+>>> Huber().slope(np.array([0.5, 3.0]), np.zeros(2))
+array([0.5, 1. ])
+
+`problems.Problem(x, y, loss=Huber())` is then trained by every dynamics. As a network's, the
+function reaches the dynamics as a pointer, so that no dynamics is compiled anew for it.
+"""
+
+from abc import ABC
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numba import types
+
+from largestep import _checks
+from largestep.networks.base import HoldsCompiled, compile_cached
+
+__all__ = ["CONTRACT", "Logistic", "Loss", "Squared", "compiled", "logistic", "squared"]
+
+CONTRACT = types.UniTuple(types.float64, 3)(types.float64, types.float64)
+
+compiled = compile_cached(CONTRACT)
+"""Decorator that compiles `f(h, y) -> (value, slope, curvature)` for the dynamics.
+
+h : prediction; y : target; both are float64. Returns ℓ(h, y), ∂ℓ/∂h and ∂²ℓ/∂h².
+"""
+
+
+class Loss(HoldsCompiled, ABC):
+    """A loss ℓ(h, y) of a prediction h at a target y; training descends its mean over examples.
+
+    A subclass gives the function; it may replace `value`, `slope` and `curvature` by faster
+    vectorised forms, which the tests then hold against the compiled one, and `check` where it
+    does not take every target.
+
+    Attributes
+    ----------
+    value_slope_curvature : the function made by `losses.compiled`.
+    scale : what all three are multiplied by; 1 by default.
+    """
+
+    value_slope_curvature: Callable[[float, float], tuple[float, float, float]]
+    scale: float = 1.0
+
+    def check(self, name: str, y: Float[np.ndarray, " n"]) -> None:
+        """Raise ValueError, naming the array, a value and its index, if y can't be targets."""
+
+    def value(
+        self, h: Float[np.ndarray, "*k n"], y: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "*k n"]:
+        """Return ℓ(h_i, y_i)."""
+        return self._evaluate(h, y)[0]
+
+    def slope(
+        self, h: Float[np.ndarray, "*k n"], y: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "*k n"]:
+        """Return ∂ℓ/∂h at (h_i, y_i)."""
+        return self._evaluate(h, y)[1]
+
+    def curvature(
+        self, h: Float[np.ndarray, "*k n"], y: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "*k n"]:
+        """Return ∂²ℓ/∂h² at (h_i, y_i)."""
+        return self._evaluate(h, y)[2]
+
+    def _evaluate(self, h: np.ndarray, y: np.ndarray) -> np.ndarray:
+        h, y = np.broadcast_arrays(np.asarray(h, np.float64), np.asarray(y, np.float64))
+        result = np.empty((3, h.size))
+        _evaluate(self.value_slope_curvature, h.flatten(), y.flatten(), result)
+        return self.scale * result.reshape(3, *h.shape)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+@compiled
+def _half_square(h, y):  # type: ignore[no-untyped-def]
+    residual = h - y
+    return 0.5 * residual * residual, residual, 1.0
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """ℓ = factor · r² with r = h − y: the slope is 2 · factor · r, the curvature 2 · factor.
+
+    Parameters
+    ----------
+    factor : 1/2 by default, as the paper has it for diagonal linear networks; 1 for its ReLU
+        networks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the factor is not a positive number.
+    """
+
+    factor: float = 0.5
+
+    value_slope_curvature = _half_square
+
+    def __post_init__(self) -> None:
+        _checks.number("factor", self.factor, above=0.0)
+
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        """What r²/2, r and 1 are multiplied by: 2 · factor."""
+        return 2.0 * self.factor
+
+    def value(
+        self, h: Float[np.ndarray, "*k n"], y: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "*k n"]:
+        """Return factor · (h_i − y_i)²."""
+        result: np.ndarray = self.factor * np.subtract(h, y) ** 2
+        return result
+
+
+@compiled
+def _logistic(h, y):  # type: ignore[no-untyped-def]
+    margin = y * h
+    small = np.exp(-abs(margin))  # never overflows
+    wrong = 1.0 / (1.0 + small) if margin < 0.0 else small / (1.0 + small)
+    value = np.log1p(small) + max(-margin, 0.0)
+    return value, -y * wrong, y * y * small / ((1.0 + small) * (1.0 + small))
+
+
+@dataclass(frozen=True)
+class Logistic(Loss):
+    """ℓ = log(1 + exp(−yh)) for labels y = ±1, of which h is the log-odds.
+
+    The slope is −y/(1 + exp(yh)), the curvature 1/(4 cosh²(h/2)), 1/4 at the most.
+    """
+
+    value_slope_curvature = _logistic
+
+    def check(self, name: str, y: Float[np.ndarray, " n"]) -> None:
+        """Raise ValueError, naming the array, a value and its index, if y are not labels ±1."""
+        check_labels(name, y)
+
+
+squared = Squared()
+"""r²/2, the loss of a problem unless it is given another."""
+
+logistic = Logistic()
+"""log(1 + exp(−yh)), for classification with labels ±1."""
+
+
+def check_labels(name: str, y: Float[np.ndarray, " n"]) -> None:
+    """Raise ValueError, naming the array, a value and its index, if y are not labels ±1."""
+    other = np.flatnonzero(np.abs(y) != 1.0)
+    if other.size:
+        raise ValueError(f"{name} must be labels, 1 or -1, got {y[other[0]]:g} at index {other[0]}")
+
+
+def as_squared(loss: Loss, who: str) -> Squared:
+    """Return a squared loss as it is; of another say who needs one, and why."""
+    if not isinstance(loss, Squared):
+        raise TypeError(f"{who}, so the problem's loss must be a squared one, got {loss!r}")
+    return loss
+
+
+@compile_cached(
+    types.void(
+        types.FunctionType(CONTRACT),
+        types.float64[::1],
+        types.float64[::1],
+        types.float64[:, ::1],
+    )
+)
+def _evaluate(function, h, y, result):  # type: ignore[no-untyped-def]
+    for i in range(h.shape[0]):
+        result[0, i], result[1, i], result[2, i] = function(h[i], y[i])

@@ -1,0 +1,11 @@
+from .base import Measure as Measure
+from .base import named as named
+from .coordinates import nonzero_coordinates as nonzero_coordinates
+from .jacobian import effective_rank as effective_rank
+from .jacobian import jacobian_rank as jacobian_rank
+from .losses import test_error as test_error
+from .losses import test_loss as test_loss
+from .losses import train_loss as train_loss
+from .sparsity import feature_sparsity as feature_sparsity
+from .trajectory import parameters as parameters
+from .trajectory import predictions as predictions

@@ -1,0 +1,70 @@
+"""Ranks of the Jacobian at the test inputs."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from largestep import _checks
+from largestep.measures.base import Measure
+from largestep.metrics import rank
+from largestep.networks.base import Network
+from largestep.problems import Problem
+
+__all__ = ["effective_rank", "jacobian_rank"]
+
+
+def jacobian_rank(
+    relative_tolerance: float | Sequence[float] = 1e-4,
+    *,
+    points: int | None = None,
+    every: int = 1,
+) -> Measure:
+    """Rank of the Jacobian at the first `points` test inputs (by default p, or all there are).
+
+    Several tolerances share the decomposition and give the variable a dimension `threshold`.
+    """
+    several = isinstance(relative_tolerance, Sequence)
+    tolerances = np.atleast_1d(relative_tolerance)
+    for tolerance in tolerances.tolist():
+        _checks.number("relative_tolerance", tolerance, at_least=0.0, at_most=1.0)
+    if points is not None:
+        _checks.integer("points", points, at_least=1)
+    coords = {"threshold": tolerances} if several else {}
+    function = partial(_ranks, tolerances, several, points)
+    return Measure("jacobian_rank", function, "rank of the Jacobian", tuple(coords), every, coords)
+
+
+def effective_rank(*, points: int | None = None, every: int = 1) -> Measure:
+    """Effective rank of the Jacobian at the first `points` test inputs (by default p, or all)."""
+    function = partial(_effective_ranks, points)
+    return Measure("effective_rank", function, "effective rank of the Jacobian", every=every)
+
+
+def _ranks(
+    tolerances: np.ndarray,
+    several: bool,
+    points: int | None,
+    network: Network,
+    problem: Problem,
+    thetas: np.ndarray,
+) -> np.ndarray:
+    ranks = np.empty((len(thetas), len(tolerances)))
+    for row, core in zip(ranks, _cores(network, problem, thetas, points), strict=True):
+        values = rank.singular_values(core)
+        row[:] = np.sum(values > tolerances[:, np.newaxis] * values[0], axis=1)
+    return ranks if several else ranks[:, 0]
+
+
+def _effective_ranks(
+    points: int | None, network: Network, problem: Problem, thetas: np.ndarray
+) -> np.ndarray:
+    cores = _cores(network, problem, thetas, points)
+    return np.array([rank.effective_rank(core) for core in cores])
+
+
+def _cores(
+    network: Network, problem: Problem, thetas: np.ndarray, points: int | None
+) -> Iterator[np.ndarray]:
+    inputs = problem.test_inputs[: points or network.parameters]
+    return (network.jacobian_core(theta, inputs) for theta in thetas)

@@ -1,0 +1,51 @@
+"""Losses and errors at the training and the test points."""
+
+import numpy as np
+
+from largestep.losses import check_labels
+from largestep.measures.base import Measure
+from largestep.networks.base import Network
+from largestep.problems import Problem
+
+__all__ = ["test_error", "test_loss", "train_loss"]
+
+
+def train_loss() -> Measure:
+    """Mean of the problem's loss over the training points."""
+    return Measure("train_loss", _train_loss, "training loss")
+
+
+def test_loss() -> Measure:
+    """Mean of the problem's loss over the test points."""
+    return Measure("test_loss", _test_loss, "test loss")
+
+
+def test_error() -> Measure:
+    """Share of the test points where the prediction's sign is not the label.
+
+    For labels ±1 (ValueError otherwise), whatever the loss. A prediction of 0 is an error.
+    """
+    return Measure("test_error", _test_error, "test error")
+
+
+def _train_loss(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
+    return _mean_loss(network, problem, thetas, problem.x_train, problem.y_train)
+
+
+def _test_loss(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
+    return _mean_loss(network, problem, thetas, problem.test_inputs, problem.test_targets)
+
+
+def _mean_loss(
+    network: Network, problem: Problem, thetas: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    mean: np.ndarray = np.mean(problem.loss.value(network.predict(thetas, x), y), axis=-1)
+    return mean
+
+
+def _test_error(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
+    labels = problem.test_targets
+    check_labels("y_test", labels)
+    wrong = np.sign(network.predict(thetas, problem.test_inputs)) != labels
+    share: np.ndarray = np.mean(wrong, axis=-1)
+    return share

@@ -1,0 +1,9 @@
+from .base import Network as Network
+from .base import compiled as compiled
+from .diagonal import DiagonalLinear as DiagonalLinear
+from .initialization import FanInUniform as FanInUniform
+from .initialization import Gaussian as Gaussian
+from .initialization import Initialization as Initialization
+from .initialization import Signs as Signs
+from .relu import ReLU as ReLU
+from .scalar import ScalarQuadratic as ScalarQuadratic
