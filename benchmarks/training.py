@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks._timing import row, seconds
 from largestep.deep import Probe, models
 from largestep.deep.data import Dataset
-from largestep.deep.training.processes import Place
 from largestep.deep.training import Run, Training
+from largestep.deep.training.processes import Place
 
 _CLASSES = 10
 _PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "V100": 125e12}

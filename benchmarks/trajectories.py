@@ -8,7 +8,7 @@ import numpy as np
 import largestep as ls
 from benchmarks._timing import row, seconds
 from largestep.dynamics.simulation import record_grid
-from largestep.experiments.andriushchenko2023.teacher_student.setting import setting as teacher_student
+from largestep.experiments.andriushchenko2023.teacher_student.setting import setting
 
 STEPS = 100_001
 RELU_STEPS = 14_126
@@ -95,12 +95,12 @@ def measure() -> list[dict[str, Any]]:
         row("diagonal, one core, against a tuned NumPy loop", tuned, alone, "for honesty"),
     ]
 
-    student = teacher_student.problem()
+    student = setting()
 
     def relu() -> None:
         ls.simulate(
-            teacher_student.STUDENT,
-            student,
+            student.network,
+            student.problem,
             schedules=0.13,
             steps=RELU_STEPS,
             seeds=range(20),
@@ -110,7 +110,9 @@ def measure() -> list[dict[str, Any]]:
 
     ours = seconds(relu) / 20
     try:
-        autograd = seconds(lambda: torch_loop(student, TORCH_STEPS)) * RELU_STEPS / TORCH_STEPS
+        autograd = (
+            seconds(lambda: torch_loop(student.problem, TORCH_STEPS)) * RELU_STEPS / TORCH_STEPS
+        )
     except ImportError:
         return [*rows, row("teacher-student, one core (PyTorch is missing)", None, ours, "≥ 1000")]
     return [

@@ -36,7 +36,7 @@ def test_a_seed_is_the_data_of_the_paper():
 
 
 def test_the_papers_teacher_gives_its_printed_targets():
-    from largestep.experiments.teacher_student import problem
+    from largestep.experiments.andriushchenko2023.teacher_student.setting import problem
 
     printed = [0.9664, -0.5862, 0.4440, 0.9520, 0.8456, 0.6576, -1.0138, 0.7839]
     np.testing.assert_allclose(problem().y_train[:8], printed, atol=1e-4)

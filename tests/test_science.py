@@ -5,8 +5,7 @@ import pytest
 
 from largestep import measures, simulate
 from largestep.dynamics import SGD, HoldLoss
-from largestep.experiments import get
-from largestep.experiments.base import Budget
+from largestep.experiments import Budget, get
 from largestep.networks import DiagonalLinear
 from largestep.problems import sparse_regression
 from largestep.schedules import decay

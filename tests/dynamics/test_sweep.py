@@ -1,3 +1,6 @@
+import threading
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,8 +8,11 @@ import largestep as ls
 from largestep.dynamics import SGD
 from largestep.dynamics import sweep as sweeps
 from largestep.dynamics.sweep import axis, sweep
-from largestep.experiments import sweepable
 from largestep.figures.sweep import draw_plane
+from largestep.losses import Squared
+from largestep.measures import Measure, nonzero_coordinates
+from largestep.networks import DiagonalLinear
+from largestep.problems import Problem
 from largestep.schedules import decay
 
 SETTINGS = {
@@ -108,18 +114,71 @@ def test_bad_planes_are_refused(diagonal, sparse_problem, settings, message):
         sweep(diagonal, sparse_problem, **{**SETTINGS, **settings})
 
 
-@pytest.mark.parametrize("name", sweepable.SETTINGS)
-def test_every_setting_can_be_swept(name):
-    network, problem, measure = sweepable.setting(name)
-    plane = sweep(
-        network,
-        problem,
-        x={"step_size": [1e-4]},
-        y={"factor": [2.0]},
-        steps=20,
-        seeds=[0],
-        measure=measure,
-    )
-    assert plane.jacobian_rank.notnull().all()
-    with pytest.raises(ValueError, match="a sweep must be of diagonal"):
-        sweepable.setting("surface")
+class Scaled(DiagonalLinear):
+    """A network whose text does not tell it from another."""
+
+    def initialize(self, rng):
+        return 1.5 * super().initialize(rng)
+
+    def __repr__(self):
+        return "DiagonalLinear(d=8, u0=0.3, v0=0.1)"
+
+
+def other_norm(network, problem, thetas):
+    return np.abs(thetas).max(axis=1)
+
+
+def norm(network, problem, thetas):
+    return np.linalg.norm(thetas, axis=1)
+
+
+def variations(network, problem):
+    """Yield inputs that give other numbers, one for each thing that decides them."""
+    x, y = problem.x_train, problem.y_train
+    test = problem.x_test, problem.y_test
+    one = Measure("size", norm, "size")
+    yield {}
+    yield {"problem": Problem(x, y + 1e-9, *test, description=problem.description)}
+    yield {"problem": Problem(x * 1.01, y, *test, description=problem.description)}
+    yield {"problem": Problem(x, y, *test, loss=Squared(1.0), description=problem.description)}
+    yield {"network": Scaled(d=8, u0=0.3, v0=0.1)}
+    yield {"network": DiagonalLinear(d=8, u0=0.3 + 1e-12, v0=0.1)}
+    yield {"dynamics": SGD(cap=1.0)}
+    yield {"measure": [one]}
+    yield {"measure": [replace(one, function=other_norm)]}
+    yield {"measure": [nonzero_coordinates(1e-6)]}
+    yield {"measure": [nonzero_coordinates(1e-5)]}
+    yield {"steps": 201}
+    yield {"fixed": {"factor": 3.0}}
+
+
+def test_a_column_is_taken_up_only_where_everything_has_the_same_content(
+    diagonal, sparse_problem, tmp_path, monkeypatch
+):
+    computed = []
+
+    def counting(*arguments, **settings):
+        computed.append(1)
+        return ls.simulate(*arguments, **settings)
+
+    monkeypatch.setattr(sweeps, "simulate", counting)
+    for number, change in enumerate(variations(diagonal, sparse_problem)):
+        given = {"network": diagonal, "problem": sparse_problem, **SETTINGS, **change}
+        given["x"] = {"step_size": [0.05]}
+        first = sweep(**given, out=tmp_path)
+        assert len(computed) == number + 1, change
+        assert sweep(**given, out=tmp_path).identical(first)
+        assert len(computed) == number + 1, change
+
+
+def test_what_cannot_be_keyed_is_not_saved(diagonal, sparse_problem, tmp_path):
+    lock = threading.Lock()
+
+    def locked(network, problem, thetas):
+        with lock:
+            return thetas[:, 0]
+
+    given = {**SETTINGS, "measure": [Measure("first", locked, "θ_0")]}
+    with pytest.raises(TypeError, match="must have content that can be read"):
+        sweep(diagonal, sparse_problem, **given, out=tmp_path)
+    assert sweep(diagonal, sparse_problem, **given)["first"].notnull().any()

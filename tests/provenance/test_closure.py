@@ -222,5 +222,11 @@ def test_results_fall_with_what_decides_them(edited, file, old, new, lost):
 
 
 def test_a_changed_measure_or_schedule_loses_those_that_use_it(edited):
-    users = edited("schedules.py", "def power(start", "def power(begin")
-    assert users == {"three-layer", "hold"}
+    deep = {name for name, experiment in catalogue.find().items() if experiment.needs_torch}
+    assert edited("schedules.py", "def exponential(start", "def exponential(begin") == deep
+    assert edited("measures/trajectory.py", "return thetas", "return +thetas") == {
+        "surface",
+        "one-dimension",
+        "teacher-student",
+        "regression-1d",
+    }

@@ -2,7 +2,17 @@
 
 import sys
 
-from largestep.cli import catalogue, clean, compact, measure, report, reproduce, sweep, train  # noqa: F401  (in the order of the help)
+# isort: off  (the order of the help)
+from largestep.cli import catalogue as catalogue
+from largestep.cli import clean as clean
+from largestep.cli import compact as compact
+from largestep.cli import measure as measure
+from largestep.cli import report as report
+from largestep.cli import reproduce as reproduce
+from largestep.cli import sweep as sweep
+from largestep.cli import train as train
+
+# isort: on
 from largestep.cli.app import app
 
 __all__ = ["main"]

@@ -79,4 +79,5 @@ def compact(
 
 def _batches(inputs: "Tensor", labels: "Tensor | None", examples: int) -> "list[Batch]":
     parts = [inputs[:examples]] + ([] if labels is None else [labels[:examples]])
-    return list(zip(*(part.split(_BATCH) for part in parts), strict=True))
+    split = [part.split(_BATCH) for part in parts]  # type: ignore[no-untyped-call]
+    return list(zip(*split, strict=True))

@@ -72,10 +72,11 @@ def measure(
     network = load_model(model, weights)
     (inputs, _), _ = load_data(data, folder, model)
     _files.prepare_folder(out)
+    batches = inputs.split(256)  # type: ignore[no-untyped-call]
     try:
         features = gather(
             network,
-            take(inputs.split(256)  # type: ignore[no-untyped-call], examples),
+            take(batches, examples),
             layers or "auto",
             units=units,
             max_units=max_units,
