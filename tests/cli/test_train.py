@@ -11,15 +11,15 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from largestep import store
-from largestep.cli import app
-from largestep.deep import data, presets
-from largestep.deep.training import train
+from largestep.cli.app import app
+from largestep.deep import data
+from largestep.deep.training import presets, train
 
 # Forking a process that has imported everything saves the seconds that every start takes.
 KILLER = """
 import os, pathlib, random, signal, sys, time
 import sklearn.datasets, sklearn.model_selection, torch._dynamo
-import largestep.deep.commands.train
+import largestep.deep.training.loop
 from largestep.cli import main
 
 latest = pathlib.Path(sys.argv[sys.argv.index("--out") + 1]) / "checkpoint.safetensors"
@@ -76,7 +76,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
     torch.set_num_threads(threads)
     for name in ("model.safetensors", "averaged.safetensors"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
-    xr.testing.assert_identical(store.load(out / "results.nc")[0]["training"], results)
+    xr.testing.assert_identical(store.load(out / "results.nc")[0]["training"].to_dataset(), results)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,11 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
         (["digits", "--dataset", "mnist"], "no data set is called 'mnist'"),
         (["digits", "--device", "tpu"], "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
         (["digits", "--device", "meta"], "device must be auto, cpu, cuda or cuda:N, got 'meta'"),
+        (
+            ["digits", "--optimizer", "Adem", "--step-size", "1"],
+            "optimizer must be one of Adafactor",
+        ),
+        (["digits", "--optimizer", "AdamW"], "step_size must be given for AdamW"),
         (["digits", "--epochs", "0"], "epochs must be at least 1"),
     ],
 )

@@ -9,6 +9,7 @@ import xarray as xr
 from torch import nn
 
 from largestep.deep import Probe
+from largestep.deep.measures import Sharpness, Sparsity
 from largestep.metrics import feature_sparsity
 
 
@@ -51,8 +52,8 @@ def test_training_goes_on_bit_for_bit_as_without_it(inputs):
 def test_it_measures_what_the_metric_measures(inputs):
     model = network().eval()
     expected = feature_sparsity(model[:3](inputs).detach(), 0.8)
-    found = Probe(model, inputs, correlation_threshold=0.8).measure()["2"]
-    assert (found.raw, found.distinct, found.dead) == (
+    found = Probe(model, inputs, measures=[Sparsity(0.8)]).measure().sel(layer="2")
+    assert (float(found.raw), float(found.distinct), float(found.dead)) == (
         expected.raw,
         expected.distinct,
         expected.dead,
@@ -148,25 +149,29 @@ def test_activations_that_are_not_finite_are_reported_and_training_goes_on(input
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_precisions(inputs, dtype):
-    found = Probe(network(dtype), inputs).measure()["2"]
-    expected = Probe(network(), inputs).measure()["2"]
-    assert found.raw == pytest.approx(expected.raw, abs=0.02)
+    found, expected = (Probe(model, inputs).measure() for model in (network(dtype), network()))
+    np.testing.assert_allclose(found.raw, expected.raw, atol=0.02)
 
 
 def test_a_loader_is_read_once(inputs):
     probe = Probe(network(), iter([inputs[:40], inputs[40:]]), max_inputs=50)
-    assert probe.measure()["2"].inputs == 50
-    assert probe.measure()["2"].inputs == 50
+    assert [len(layer.features) for layer in probe.features().values()] == [50]
+    assert [len(layer.features) for layer in probe.features().values()] == [50]
 
 
 def test_smooth_units_are_active_above_a_share_of_the_layer(inputs):
     model = nn.Sequential(nn.Linear(6, 12), nn.GELU(), nn.Linear(12, 12), nn.ReLU())
-    plain, stricter = (Probe(model, inputs, smooth_threshold=s).measure() for s in (0.0, 0.5))
+    plain, stricter = (
+        Probe(model, inputs, measures=[Sparsity(smooth_threshold=s)]).measure().raw
+        for s in (0.0, 0.5)
+    )
     features = model[:2](inputs).detach()
     above = 0.5 * features.double().square().mean().sqrt()
-    assert plain["1"].raw == pytest.approx((features > 0).double().mean().item())
-    assert stricter["1"].raw == pytest.approx((features > above).double().mean().item())
-    assert plain["3"].raw == stricter["3"].raw
+    assert float(plain.sel(layer="1")) == pytest.approx((features > 0).double().mean().item())
+    assert float(stricter.sel(layer="1")) == pytest.approx(
+        (features > above).double().mean().item()
+    )
+    assert plain.sel(layer="3") == stricter.sel(layer="3")
 
 
 def test_sharpness_is_the_hessians_largest_eigenvalue():
@@ -199,8 +204,11 @@ def test_loggers_hear_of_every_measurement(inputs):
     [
         ({"every": 0}, ValueError, "every must be at least 1"),
         ({"max_inputs": 0.5}, TypeError, "max_inputs must be an integer"),
-        ({"correlation_threshold": 2.0}, ValueError, "at most 1"),
-        ({"smooth_threshold": -1.0}, ValueError, "smooth_threshold"),
+        ({"measures": []}, ValueError, "measures must hold at least one"),
+        ({"measures": [Sparsity]}, TypeError, "it is a class: call it"),
+        ({"measures": [Sharpness()]}, ValueError, "Sharpness needs a loss"),
+        ({"measures": [Sparsity(), Sparsity(0.5)]}, ValueError, "different names, got 'raw' from"),
+        ({"measures": [Sparsity(every=0)]}, ValueError, "every of Sparsity must be at least 1"),
         ({"units": "pixel"}, ValueError, "'position' or 'channel'"),
         ({"layers": "4.relu"}, ValueError, "matches nothing; near it are"),
     ],

@@ -14,15 +14,18 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from largestep.experiments.deep_runs import run_all, survived
 from typer.testing import CliRunner
 
 from largestep import experiments
-from largestep.cli import app
-from largestep.deep import data, presets, training
+from largestep.cli.app import app
+from largestep.deep import data, training
 from largestep.deep.data import Dataset
-from largestep.experiments import Budget, compaction, deep_runs, digits_hold
-from largestep.experiments.deep_networks import best
+from largestep.deep.training import presets
+from largestep.experiments import Budget, trainings
+from largestep.experiments.deep_phases import best
+from largestep.experiments.extensions.compaction import compute as compaction
+from largestep.experiments.extensions.digits_hold import compute as digits_hold
+from largestep.experiments.trainings import run_all, survived
 
 COMMAND = [str(Path(sys.executable).with_name("largestep"))]
 BUDGET = Budget([0, 1, 2], quick=True, threads=1)
@@ -45,7 +48,7 @@ def without_processes(monkeypatch):
         with ThreadPoolExecutor(1) as pool:
             yield pool
 
-    monkeypatch.setattr(deep_runs, "process_pool", workers)
+    monkeypatch.setattr(trainings, "process_pool", workers)
 
 
 @pytest.fixture

@@ -57,18 +57,15 @@ def measure(
     from rich.console import Console
     from rich.table import Table
 
-    from largestep import _checks, _files, metrics
+    from largestep import _files, metrics
     from largestep.deep.batches import take
     from largestep.deep.features import gather
     from largestep.deep.loading import load_data, load_model
-    from largestep.deep.probe import MEASURES, sparsity
+    from largestep.deep.measures.sparsity import Sparsity
     from largestep.figures.probe import draw_layers
     from largestep.figures.style import write_figure
 
-    correlation_threshold = _checks.number(
-        "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
-    )
-    smooth_threshold = _checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
+    sparsity = Sparsity(correlation_threshold, smooth_threshold)
     network = load_model(model, weights)
     (inputs, _), _ = load_data(data, folder, model)
     _files.prepare_folder(out)
@@ -91,16 +88,16 @@ def measure(
     for name, layer in features.items():
         row = {"layer": name, "width": layer.width, "units": layer.features.shape[1]}
         if layer.features.isfinite().all():
-            found = sparsity(layer, correlation_threshold, smooth_threshold)
-            row |= {key: getattr(found, key) for key in MEASURES}
+            found = sparsity.of(layer)
+            row |= {key: getattr(found, key) for key in ("raw", "distinct", "dead", "merged")}
             row["effective_rank"] = metrics.effective_rank(layer.features.double())
         rows.append(row)
     settings = {
         "model": model,
         "inputs": min(examples, len(inputs)),
         "units": units,
-        "correlation_threshold": correlation_threshold,
-        "smooth_threshold": smooth_threshold,
+        "correlation_threshold": sparsity.correlation_threshold,
+        "smooth_threshold": sparsity.smooth_threshold,
     }
     _files.write_json(out / "measures.json", {"settings": settings, "layers": rows})
     measured = xr.Dataset(

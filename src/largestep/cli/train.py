@@ -32,6 +32,9 @@ def train(
     dataset: Annotated[str | None, typer.Option(help="In place of the preset's.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder that holds the data set.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch it if missing.")] = False,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Any of torch.optim, with its defaults; give --step-size.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the preset's.")] = None,
     evaluations: Annotated[int, typer.Option(help="How many, evenly spaced.")] = 40,
     label_noise: Annotated[float, typer.Option(help="Share of labels redrawn each step.")] = 0.0,
@@ -77,6 +80,7 @@ def train(
     dataset = dataset or chosen.datasets[0]
     title = "-".join(
         [settings.model, dataset, setting, schedule]
+        + [settings.optimizer] * (settings.optimizer != "SGD")
         + [f"{100 * phase:g}"] * (schedule != "small")
         + [f"seed{settings.seed}"]
     )

@@ -15,6 +15,7 @@ __all__ = [
     "attributes_restored",
     "device_of",
     "random_states_restored",
+    "untouched",
     "unwrapped",
     "without_a_trace",
 ]
@@ -63,18 +64,31 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 @contextmanager
-def without_a_trace(model: nn.Module) -> Iterator[None]:
-    """Evaluate, without gradients, compilation or autocast; afterwards all is as it was."""
-    device = device_of(model)
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Leave buffers, gradients, attributes and random states as they were found."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     with ExitStack() as stack:
         stack.callback(_restore_values, buffers)
         stack.enter_context(attributes_restored(model))
+        stack.enter_context(random_states_restored(device_of(model)))
+        for parameter, gradient in gradients:
+            stack.callback(setattr, parameter, "grad", gradient)
+            # A backward pass would add to what is there.
+            parameter.grad = None
+        yield
+
+
+@contextmanager
+def without_a_trace(model: nn.Module) -> Iterator[None]:
+    """Evaluate, without gradients, compilation or autocast; afterwards all is as it was."""
+    with ExitStack() as stack:
+        stack.enter_context(untouched(model))
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.compiler.set_stance("force_eager"))
         # Autocast would keep weights that it casts here, without gradients, for training to use.
-        stack.enter_context(torch.autocast(device.type, enabled=False, cache_enabled=False))
-        stack.enter_context(random_states_restored(device))
+        device = device_of(model).type
+        stack.enter_context(torch.autocast(device, enabled=False, cache_enabled=False))
         for module in model.modules():
             module.training = False
         yield

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from largestep.deep._untouched import unwrapped, without_a_trace
 from largestep.deep.batches import Batch, count_inputs, flattened, mapped, moved
 
-__all__ = ["Layer", "Layers", "Units", "gather"]
+__all__ = ["Layer", "Layers", "Units", "forward_by_default", "gather"]
 
 Units = Literal["position", "channel"]
 FeatureFunction = Callable[[nn.Module, Batch], Tensor]
@@ -149,7 +149,7 @@ def gather(
 
         with without_a_trace(model):
             if patterns:
-                recorder.run(moved(batch, model), forward or _forward, keep)
+                recorder.run(moved(batch, model), forward or forward_by_default, keep)
             for name, function in functions.items():
                 keep(name, function(model, moved(batch, model)), False, True)
     recorder.refuse_unmatched()
@@ -359,7 +359,7 @@ def _refuse_other_rows(name: str, tensor: Tensor, inputs: int) -> None:
         )
 
 
-def _forward(model: nn.Module, batch: Batch) -> Any:
+def forward_by_default(model: nn.Module, batch: Batch) -> Any:
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     batch = mapped(batch, lambda x: x.to(dtype) if x.is_floating_point() else x)
     if isinstance(batch, Mapping):

@@ -1,6 +1,5 @@
-"""Watching the features of a model grow sparse while it trains."""
+"""Watching a model while it trains."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,46 +10,27 @@ import xarray as xr
 from torch import Tensor, nn
 
 from largestep import _checks, _files, metrics
-from largestep.deep._untouched import unwrapped
+from largestep.deep._untouched import untouched, unwrapped
 from largestep.deep.batches import Batch, take
-from largestep.deep.curvature.hessian import Hessian
 from largestep.deep.features import Layer, Layers, Units, gather
-from largestep.metrics import FeatureSparsity, Plateau, feature_sparsity
-from largestep.metrics.spectrum import largest_eigenvalues
+from largestep.deep.measures.base import LossFunction, Measure, Subject
+from largestep.deep.measures.record import Record, together
+from largestep.deep.measures.sharpness import Sharpness
+from largestep.deep.measures.sparsity import Sparsity
+from largestep.metrics import Plateau
 
-__all__ = ["MEASURES", "Logger", "Probe", "sparsity"]
+__all__ = ["Logger", "Probe"]
 
 Logger = Callable[[int, Mapping[str, float]], Any]
 """Takes a step and the scalars measured there, by name."""
 
-MEASURES = {
-    "raw": "share of active units",
-    "distinct": "feature sparsity",
-    "dead": "dead units",
-    "merged": "merged units",
-}
-"""What is measured of a layer, as `metrics.FeatureSparsity` names it, in words."""
-
-_RECORDED = MEASURES | {"units": "units measured"}
-
-
-def sparsity(
-    layer: Layer, correlation_threshold: float = 0.95, smooth_threshold: float = 0.0
-) -> FeatureSparsity:
-    """Return the sparsity of a layer's features; the settings are explained at `Probe`."""
-    above = 0.0
-    if smooth_threshold > 0 and not layer.rectified:
-        above = smooth_threshold * float(layer.features.double().square().mean().sqrt())
-    return feature_sparsity(layer.features, correlation_threshold, active_above=above)
-
 
 class Probe:
-    """Measures how sparse a model's features are, every so many steps of its training.
+    """Measures a model every so many steps of its training: how sparse its features are, and more.
 
-    The model is run on inputs of its own, in evaluation mode and without gradients, and nothing
-    of it changes: neither its mode, buffers and gradients nor any random state, so that training
-    goes on bit for bit as it would without the probe. The features are gathered and measured on
-    the model's device. It is measured once when the probe is made, as step 0.
+    The model is run on inputs of its own, and nothing of it changes: neither its mode, buffers and
+    gradients nor any random state, so that training goes on bit for bit as it would without the
+    probe. It is measured once when the probe is made, as step 0.
 
     In training by several processes, one probe in each, the first process measures.
 
@@ -59,28 +39,27 @@ class Probe:
     model : any module; compiled, data-parallel and distributed wrappers are looked through.
     batches : where the inputs come from: tensors, (input, …) tuples or dictionaries, such as a
         `DataLoader` gives. The first `max_inputs` inputs are taken once and kept.
-    layers : "auto", names, patterns or functions, as `layers.gather` explains.
-    every : steps between measurements.
+    layers : whose features to gather: "auto", names, patterns or functions, as `features.gather`
+        explains.
+    measures : what to measure, such as `deep.measures` has; by default `Sparsity`, and
+        `Sharpness` if there is a loss function.
+    every : steps between measurements, for the measures that do not say it themselves.
     units : "position" counts each channel at each position as a unit, as in the paper; "channel"
         each channel.
     max_inputs : inputs to measure at, and the most rows if units are channels.
     max_units : the most units of a layer; beyond them a random subset, the same at every step,
         stands for all.
-    correlation_threshold : of `metrics.feature_sparsity`.
-    smooth_threshold : units of GELU and its like are nowhere exactly zero; they count as active
-        above this share of the layer's root mean square. It is a rule of thumb, not a definition.
-        0 counts what is positive.
-    loss_function : of outputs and targets, a mean over the batch. If given, the sharpness is
-        measured too, the largest eigenvalue of the loss's Hessian at the first 128 inputs, in the
-        model's own mode; that takes some 25 gradients. Batches must then be (inputs, targets).
-    forward : how to run the model on a batch, (model, batch) → anything; see `layers.gather`.
+    loss_function : of outputs and targets, a mean over the batch, for the measures that need one.
+        Batches must then be (inputs, targets).
+    forward : how to run the model on a batch, (model, batch) → anything; see `features.gather`.
     loggers : called with the step and the scalars after every measurement.
     seed : fixes the subsets.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of its range, there are no inputs, or a layer matches nothing.
+        If a setting is out of its range, there are no inputs, a layer matches nothing, a measure
+        needs what is not there, or two measures give something under one name.
 
     Examples
     --------
@@ -108,13 +87,12 @@ class Probe:
         batches: Iterable[Batch],
         layers: Layers = "auto",
         *,
+        measures: Sequence[Measure] | None = None,
         every: int = 100,
         units: Units = "position",
         max_inputs: int = 1024,
         max_units: int = 1000,
-        correlation_threshold: float = 0.95,
-        smooth_threshold: float = 0.0,
-        loss_function: Callable[[Any, Tensor], Tensor] | None = None,
+        loss_function: LossFunction | None = None,
         forward: Callable[[nn.Module, Batch], Any] | None = None,
         loggers: Sequence[Logger] = (),
         seed: int = 0,
@@ -125,21 +103,23 @@ class Probe:
         self.units: Units = units
         self.max_inputs = _checks.integer("max_inputs", max_inputs, at_least=1)
         self.max_units = _checks.integer("max_units", max_units, at_least=1)
-        self.correlation_threshold = _checks.number(
-            "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
-        )
-        self.smooth_threshold = _checks.number("smooth_threshold", smooth_threshold, at_least=0.0)
         self.loss_function = loss_function
         self.forward = forward
         self.loggers = list(loggers)
         self.seed = _checks.integer("seed", seed, at_least=0)
         self.batches = take(batches, self.max_inputs)
+        if measures is None:
+            measures = [Sparsity()] if loss_function is None else [Sparsity(), Sharpness()]
+        self.measures = _usable(measures, self.batches, loss_function)
         self.steps = 0
         self._losses: dict[int, float | Tensor] = {}
-        self._records: dict[int, dict[str, dict[str, float]]] = {}
-        self._sharpness: dict[int, float] = {}
-        self._warned: set[str] = set()
-        self._record()
+        self._record = Record(together((type(m).__name__, m.quantities) for m in self.measures))
+        if self._measures_here():
+            subject = self._subject()
+            for measure in self.measures:
+                with untouched(self.model):
+                    measure.start(subject)
+            self._take(self.measures, subject)
 
     def features(self) -> dict[str, Layer]:
         """Return the features of the layers, as they are now.
@@ -160,18 +140,17 @@ class Probe:
             forward=self.forward,
         )
 
-    def measure(self) -> dict[str, FeatureSparsity]:
-        """Return the sparsity of the layers as it is now; nothing is recorded.
-
-        Raises
-        ------
-        ValueError
-            If an activation is not finite, or for the reasons of `features`.
-        """
-        return {name: self._sparsity(layer) for name, layer in self.features().items()}
+    def measure(self) -> xr.Dataset:
+        """Return what is measured now, along the layers; nothing is recorded."""
+        record = Record(self._record.quantities)
+        subject = self._subject()
+        for measure in self.measures:
+            with untouched(self.model):
+                record.add(self.steps, measure.measure(subject))
+        return record.dataset().isel(step=0)
 
     def step(self, loss: float | Tensor | None = None) -> dict[str, float] | None:
-        """Count a step of training, and measure if it is time.
+        """Count a step of training, and measure what it is time for.
 
         Parameters
         ----------
@@ -179,15 +158,15 @@ class Probe:
 
         Returns
         -------
-        The scalars by name if it was time, otherwise None. Of a layer with activations that are
-        not finite they are NaN; a warning says so once, and training goes on.
+        The scalars by name if anything was measured, otherwise None.
         """
         self.steps += 1
         if loss is not None:
             self.record_loss(loss)
-        if self.steps % self.every:
+        due = [m for m in self.measures if self.steps % (m.every or self.every) == 0]
+        if not due or not self._measures_here():
             return None
-        return self._record()
+        return self._take(due, self._subject())
 
     def record_loss(self, loss: float | Tensor) -> None:
         """Record the training loss at the present step, where `step` is not given it."""
@@ -217,34 +196,15 @@ class Probe:
 
         Returns
         -------
-        Dataset with dimensions step and layer: raw, distinct, dead, merged, units (see
-        `metrics.FeatureSparsity`); train_loss along loss_step; and sharpness, if measured.
+        Dataset with the quantities of the measures along step, and layer or another dimension of
+        theirs, NaN where a measure was not due; and train_loss along loss_step.
         """
-        layers = list(dict.fromkeys(name for r in self._records.values() for name in r))
-        data: dict[str, Any] = {
-            measure: (
-                ("step", "layer"),
-                np.array(
-                    [
-                        [record.get(name, {}).get(measure, np.nan) for name in layers]
-                        for record in self._records.values()
-                    ],
-                    dtype=np.float64,
-                ).reshape(len(self._records), len(layers)),
-                {"long_name": long_name},
-            )
-            for measure, long_name in _RECORDED.items()
-        }
-        if self._sharpness:
-            sharpness = [self._sharpness.get(step, np.nan) for step in self._records]
-            data["sharpness"] = ("step", sharpness, {"long_name": "sharpness"})
         losses = self._numbers()
-        return xr.Dataset(
-            {
-                **data,
-                "train_loss": ("loss_step", list(losses.values()), {"long_name": "training loss"}),
-            },
-            coords={"step": list(self._records), "layer": layers, "loss_step": list(losses)},
+        train_loss = ("loss_step", list(losses.values()), {"long_name": "training loss"})
+        return (
+            self._record.dataset()
+            .assign(train_loss=train_loss)
+            .assign_coords(loss_step=list(losses))
         )
 
     def save(self, path: str | Path) -> None:
@@ -253,12 +213,16 @@ class Probe:
         _files.atomically(Path(path), lambda file: dataset.to_netcdf(file, engine="h5netcdf"))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was recorded, as plain numbers, for a checkpoint."""
+        """Return what was recorded, for a checkpoint: plain numbers.
+
+        A measure that remembers the start, as `Movement` does, adds tensors.
+        """
+        kept = {str(i): state for i, m in enumerate(self.measures) if (state := m.state_dict())}
         return {
             "steps": self.steps,
             "losses": self._numbers(),
-            "records": dict(self._records),
-            "sharpness": dict(self._sharpness),
+            "records": self._record.state_dict(),
+            "measures": kept,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -266,43 +230,34 @@ class Probe:
         self.steps = state["steps"]
         # JSON knows only text as keys.
         self._losses = {int(step): loss for step, loss in state["losses"].items()}
-        self._records = {int(step): dict(record) for step, record in state["records"].items()}
-        self._sharpness = {int(step): value for step, value in state["sharpness"].items()}
+        self._record.load_state_dict(state["records"])
+        for number, kept in state["measures"].items():
+            self.measures[int(number)].load_state_dict(kept)
 
-    def _record(self) -> dict[str, float] | None:
+    def _subject(self) -> Subject:
+        return Subject(
+            self.model,
+            self.batches,
+            loss_function=self.loss_function,
+            forward=self.forward,
+            features=self.features,
+        )
+
+    def _measures_here(self) -> bool:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if distributed and torch.distributed.get_rank() != 0:
-            return None
+        return not distributed or torch.distributed.get_rank() == 0
+
+    def _take(self, measures: Sequence[Measure], subject: Subject) -> dict[str, float]:
+        """Record what the measures give."""
         self._numbers()
-        record: dict[str, dict[str, float]] = {}
-        for name, layer in self.features().items():
-            try:
-                measured = self._sparsity(layer)
-            except ValueError as error:
-                if bool(torch.isfinite(layer.features).all()):
-                    raise
-                if name not in self._warned:
-                    warnings.warn(f"layer {name!r}: {error}", RuntimeWarning, stacklevel=3)
-                self._warned.add(name)
-                record[name] = dict.fromkeys(_RECORDED, np.nan)
-            else:
-                record[name] = {measure: float(getattr(measured, measure)) for measure in _RECORDED}
-        self._records[self.steps] = record
-        scalars = {
-            f"{measure}/{name}": values[measure]
-            for name, values in record.items()
-            for measure in MEASURES
-        }
-        if self.loss_function is not None:
-            hessian = Hessian(self.model, self.loss_function, take(self.batches, 128))
-            found = largest_eigenvalues(hessian, tolerance=0.01, seed=self.seed)
-            scalars["sharpness"] = self._sharpness[self.steps] = float(found.values[0])
+        for measure in measures:
+            with untouched(self.model):
+                values = measure.measure(subject)
+            self._record.add(self.steps, values)
+        scalars = self._record.scalars(self.steps)
         for logger in self.loggers:
             logger(self.steps, scalars)
         return scalars
-
-    def _sparsity(self, layer: Layer) -> FeatureSparsity:
-        return sparsity(layer, self.correlation_threshold, self.smooth_threshold)
 
     def _numbers(self) -> dict[int, float]:
         """Return the losses by step, read from the device all at once."""
@@ -311,3 +266,24 @@ class Probe:
             numbers = torch.stack(list(waiting.values())).tolist()
             self._losses.update(zip(waiting, numbers, strict=True))
         return {step: float(loss) for step, loss in self._losses.items()}
+
+
+def _usable(
+    measures: Sequence[Measure], batches: Sequence[Batch], loss_function: LossFunction | None
+) -> list[Measure]:
+    """Return the measures, or say which of them needs what is not there."""
+    measures = list(measures)
+    if not measures:
+        raise ValueError("measures must hold at least one, got none")
+    for measure in measures:
+        if not isinstance(measure, Measure):
+            hint = "; it is a class: call it" if isinstance(measure, type) else ""
+            raise TypeError(f"measures must be of deep.measures.Measure, got {measure!r}{hint}")
+        name = type(measure).__name__
+        if measure.every is not None:
+            _checks.integer(f"every of {name}", measure.every, at_least=1)
+        if "loss" in measure.needs and loss_function is None:
+            raise ValueError(f"{name} needs a loss: give the probe its loss_function")
+        if "two batches" in measure.needs and len(batches) < 2:
+            raise ValueError(f"{name} needs two batches or more, got {len(batches)}")
+    return measures

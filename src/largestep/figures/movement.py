@@ -17,12 +17,13 @@ def draw_movement(dataset: xr.Dataset) -> Figure:
 
     Parameters
     ----------
-    dataset : as `deep.Movement.dataset` returns it.
+    dataset : of a `deep.Probe` with `deep.Movement` among its measures.
     """
     drawing, axes = figure(1, 3, size=(12, 3.4))
     for ax, name in zip(axes, ("distance", "patterns_changed", "kernel_distance"), strict=True):
-        if f"{name}_by_layer" in dataset:
-            _layers(ax, dataset[f"{name}_by_layer"])
+        for along in ("module", "layer"):
+            if f"{name}_by_{along}" in dataset:
+                _layers(ax, dataset[f"{name}_by_{along}"])
         ax.plot(dataset.step, dataset[name], color="black", linewidth=1.8)
         ax.set_ylabel(dataset[name].attrs["long_name"])
         ax.set_xlabel("steps")

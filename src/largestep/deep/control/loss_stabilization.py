@@ -1,6 +1,7 @@
 """A step size for PyTorch that holds the training loss on a plateau, then decays."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -129,12 +130,15 @@ class LossStabilization:
         self.logarithms = 0.0
         optimizer.register_step_pre_hook(self._shorten)
 
-    def step(self, loss: torch.Tensor | float) -> None:
+    def step(
+        self, loss: torch.Tensor | float, again: Callable[[], torch.Tensor] | None = None
+    ) -> None:
         """Set the next step's size.
 
         Parameters
         ----------
         loss : the mini-batch loss whose gradient the optimiser has just followed, a scalar.
+        again : not used; see `Controller`.
         """
         loss = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
         self.taken += 1

@@ -1,5 +1,6 @@
 """A labelled image data set held as tensors, and what training does with it: shuffle, augment."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,6 +87,14 @@ class Dataset:
             name: value.to(device) for name, value in vars(self).items() if torch.is_tensor(value)
         }
         return replace(self, **moved)
+
+    def digest(self) -> str:
+        """Return what tells these images and labels from others."""
+        digest = hashlib.blake2b(digest_size=16)
+        for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def normalise(
         self, images: Shaped[Tensor, "n channels height width"]

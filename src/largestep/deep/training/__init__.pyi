@@ -1,6 +1,6 @@
 from . import presets as presets
+from .loop import Stopped as Stopped
+from .loop import train as train
 from .run import Run as Run
-from .run import Stopped as Stopped
 from .run import Trained as Trained
-from .run import Training as Training
-from .run import train as train
+from .settings import Training as Training

@@ -1,36 +1,35 @@
 """What is measured along a training run: losses, errors and feature sparsity by stage."""
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import nn
-from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
 from largestep.deep import models
-from largestep.deep.data import Dataset, permutation
+from largestep.deep.data.dataset import Dataset, permutation
 from largestep.deep.features import gather
-from largestep.deep.probe import MEASURES
-from largestep.metrics import FeatureSparsity, feature_sparsity
-
-if TYPE_CHECKING:
-    from largestep.deep.training import Training
+from largestep.deep.measures.base import Measure, Quantity, Subject
+from largestep.deep.measures.errors import Errors
+from largestep.deep.measures.record import Record, together
+from largestep.deep.measures.sparsity import Sparsity
+from largestep.deep.training.settings import Training
 
 __all__ = ["Evaluations", "autocast"]
 
 _BATCH = 500
-_LOSSES = {
-    "train_loss": "training loss",
-    "train_error": "training error",
-    "test_loss": "test loss",
-    "test_error": "test error",
+_AVERAGED = "averaged_"
+_RUNNING = {
+    "step_size": Quantity("step size η"),
+    "running_loss": Quantity("mean loss of the batches since the evaluation before"),
 }
 
 
 class Evaluations:
-    """The record of a run, a row for each of the steps at which it is evaluated.
+    """The record of a run: what the network is at some of its steps.
 
     Losses are mean cross-entropies; errors are shares of examples; both of the network in
     evaluation mode. "Training" is a fixed random subset of the training examples, unaugmented and
@@ -39,13 +38,11 @@ class Evaluations:
     Attributes
     ----------
     steps : when to evaluate: at the start, at the end and evenly between.
-    rows : {variable: float64 tensor of shape (evaluations,) or (evaluations, layers)}; NaN where
-        nothing has been measured.
     """
 
     def __init__(
         self,
-        settings: "Training",
+        settings: Training,
         data: Dataset,
         model: nn.Module,
         steps: int,
@@ -53,12 +50,12 @@ class Evaluations:
     ) -> None:
         grid = np.linspace(0, steps, settings.evaluations + 1).round()
         self.steps = np.unique(grid.astype(np.int64))
-        self._rows = {int(step): row for row, step in enumerate(self.steps)}
+        self._due = set(self.steps.tolist())
         self.layers = models.stages(model)
         self._settings = settings
         chosen = permutation(len(data.x_train), seed=0, epoch=0)[: settings.examples]
         chosen = chosen.to(data.x_train.device)
-        self._train, self._test = (
+        self._train, test = (
             [
                 (data.normalise(x).contiguous(memory_format=memory_format), y)
                 for x, y in zip(
@@ -70,21 +67,22 @@ class Evaluations:
                 (data.x_test, data.y_test),
             )
         )
-        self.rows = {
-            name: torch.full((len(self.steps),), torch.nan, dtype=torch.float64)
-            for name in ("step_size", "running_loss")
+        self._measures: tuple[Measure, ...] = (
+            Errors("train"),
+            Errors("test", test, examples=len(data.x_test)),
+            Sparsity(),
+        )
+        measured = together((type(m).__name__, m.quantities) for m in self._measures)
+        averaged = {
+            _AVERAGED + name: Quantity(f"{q.long_name}, averaged weights", q.along, q.logged)
+            for name, q in measured.items()
+            if settings.averaging
         }
-        for prefix in ("", "averaged_") if settings.averaging else ("",):
-            for name in _LOSSES:
-                self.rows[prefix + name] = torch.full_like(self.rows["step_size"], torch.nan)
-            for name in MEASURES:
-                self.rows[prefix + name] = torch.full(
-                    (len(self.steps), len(self.layers)), torch.nan, dtype=torch.float64
-                )
+        self._record = Record(_RUNNING | measured | averaged)
 
     def due(self, step: int) -> bool:
         """Return whether the step is one to evaluate at."""
-        return step in self._rows
+        return step in self._due
 
     def record(
         self,
@@ -94,83 +92,65 @@ class Evaluations:
         step_size: float,
         losses: torch.Tensor,
     ) -> bool:
-        """Fill the row of a step; return whether the network has collapsed: all outputs equal.
+        """Record a step; return whether the network has collapsed: all outputs equal.
 
         Parameters
         ----------
         losses : of the mini-batches of all steps.
         """
-        row = self._rows[step]
-        self.rows["step_size"][row] = step_size
-        if row > 0:
-            self.rows["running_loss"][row] = losses[self.steps[row - 1] : step].mean().item()
-        collapsed = self._measure(row, model, "")
+        self._record.add(step, {"step_size": step_size})
+        before = self.steps[self.steps < step]
+        if len(before):
+            self._record.add(step, {"running_loss": losses[before[-1] : step].mean().item()})
+        subject = self._subject(model)
+        self._measure(step, subject, "")
         if averaged is not None:
             # The batch statistics of averaged weights are not the average of batch statistics.
             with self._autocast():
                 update_bn(self._train, averaged)
-            self._measure(row, averaged, "averaged_")
-        return collapsed
+            self._measure(step, self._subject(averaged), _AVERAGED)
+        outputs = torch.cat(subject.outputs()).float()
+        spread = (outputs.amax(0) - outputs.amin(0)).max()
+        return bool(spread <= 1e-6 * outputs.abs().max())
 
     def dataset(self) -> xr.Dataset:
         """Return the record as a dataset with dimensions `step` and `layer`."""
-        dataset = xr.Dataset(
-            {
-                name: (("step", "layer")[: values.ndim], values.numpy().copy())
-                for name, values in self.rows.items()
-            },
-            coords={"step": self.steps, "layer": list(self.layers)},
-        )
-        long_names = _LOSSES | MEASURES
-        long_names |= {f"averaged_{k}": f"{v}, averaged weights" for k, v in long_names.items()}
-        long_names |= {
-            "step_size": "step size η",
-            "running_loss": "mean loss of the batches since the evaluation before",
-            "step": "steps completed",
-            "layer": "stage",
-        }
-        for name in dataset.variables:
-            units = "steps" if name == "step" else "1"
-            dataset[name].attrs.update(long_name=long_names[str(name)], units=units)
+        dataset = self._record.dataset(self.steps.tolist())
+        dataset.step.attrs.update(long_name="steps completed", units="steps")
+        dataset.layer.attrs.update(long_name="stage", units="1")
         return dataset
 
     def scalars(self, step: int) -> dict[str, float]:
-        """Return the row of a step, with names such as distinct/stage2."""
-        row = self._rows[step]
-        scalars = {}
-        for name, values in self.rows.items():
-            if values.ndim == 1:
-                scalars[name] = values[row].item()
-            else:
-                for layer, value in zip(self.layers, values[row].tolist(), strict=True):
-                    scalars[f"{name}/{layer}"] = value
-        return scalars
+        """Return what was recorded at a step, with names such as distinct/stage2."""
+        return self._record.scalars(step)
 
-    def _measure(self, row: int, model: nn.Module, prefix: str) -> bool:
-        model.eval()
-        collapsed = False
-        for part, batches in (("train", self._train), ("test", self._test)):
-            with torch.no_grad(), self._autocast():
-                outputs = torch.cat([model(images) for images, _ in batches]).float()
-            labels = torch.cat([labels for _, labels in batches])
-            loss = functional.cross_entropy(outputs.double(), labels)
-            self.rows[f"{prefix}{part}_loss"][row] = loss.item()
-            wrong = (outputs.argmax(1) != labels) | ~outputs.isfinite().all(1)
-            self.rows[f"{prefix}{part}_error"][row] = wrong.double().mean().item()
-            if part == "train":
-                spread = (outputs.amax(0) - outputs.amin(0)).max()
-                collapsed = bool(spread <= 1e-6 * outputs.abs().max())
-        for column, found in enumerate(self._sparsity(model)):
-            for name in MEASURES:
-                self.rows[prefix + name][row, column] = getattr(found, name, torch.nan)
-        model.train()
-        return collapsed
+    def state_dict(self) -> dict[str, Any]:
+        """Return the record, as JSON can hold it."""
+        return self._record.state_dict()
 
-    def _sparsity(self, model: nn.Module) -> list[FeatureSparsity | None]:
-        """Return the sparsity of each stage, None where features are not finite."""
-        layers = gather(model, self._train, self.layers, max_units=self._settings.max_units)
-        features = [layers[name].features for name in self.layers]
-        return [feature_sparsity(f) if bool(f.isfinite().all()) else None for f in features]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a record."""
+        self._record.load_state_dict(state)
+
+    def _measure(self, step: int, subject: Subject, prefix: str) -> None:
+        for measure in self._measures:
+            values = measure.measure(subject)
+            self._record.add(step, {prefix + name: value for name, value in values.items()})
+
+    def _subject(self, model: nn.Module) -> Subject:
+        return Subject(
+            model,
+            self._train,
+            forward=self._forward,
+            features=partial(
+                gather, model, self._train, self.layers, max_units=self._settings.max_units
+            ),
+        )
+
+    def _forward(self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        with self._autocast():
+            outputs: torch.Tensor = model(batch[0])
+        return outputs
 
     def _autocast(self) -> torch.autocast:
         return autocast(self._settings.precision, self._train[0][0].device)

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from largestep import _checks
-from largestep.deep.training import Controller, Training
+from largestep.deep.control.base import Controller
+from largestep.deep.control.loss_stabilization import LossStabilization
+from largestep.deep.training.settings import Training
 from largestep.schedules import Schedule, as_schedule, constant, exponential, piecewise
 
 __all__ = ["PRESETS", "SCHEDULES", "SETTINGS", "Hold", "Preset", "large", "training"]
@@ -128,8 +130,6 @@ class Hold:
 
     def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> Controller:
         """Return the controller of an optimizer for so many steps."""
-        from largestep.deep.control.loss_stabilization import LossStabilization
-
         return LossStabilization(optimizer, steps, hold=self.phase)
 
 
@@ -150,7 +150,7 @@ def training(
     schedule : one of `SCHEDULES`.
     setting : one of `SETTINGS`.
     phase : fraction of training with large steps, or spent holding.
-    step_size : in place of the preset's; of large steps the first.
+    step_size : in place of the preset's, which are those of SGD; of large steps the first.
     **changes : of any of `Training`'s parameters.
 
     Raises
@@ -170,6 +170,10 @@ def training(
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    if step_size is None and changes.get("optimizer", "SGD") != "SGD":
+        raise ValueError(
+            f"step_size must be given for {changes['optimizer']}: the preset's are those of SGD"
+        )
     chosen = PRESETS[preset]
     sizes = chosen.step_sizes[setting]
     if schedule == "small":
@@ -192,5 +196,8 @@ def training(
         "model_settings": chosen.model_settings,
     }
     if setting == "sota":
-        settings |= {"momentum": 0.9, "weight_decay": 5e-4, "augment": chosen.augment}
+        settings |= {
+            "optimizer_settings": {"momentum": 0.9, "weight_decay": 5e-4},
+            "augment": chosen.augment,
+        }
     return Training(**{**settings, **changes})

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -42,6 +43,15 @@ class Place:
         raised = torch.tensor(float(flag), device=self.device)
         distributed.all_reduce(raised)
         return bool(raised)
+
+    def environment(self) -> dict[str, Any]:
+        """Return what may change a run's bits, but not what it is."""
+        return {
+            "PyTorch": torch.__version__,
+            "device": self.device.type,
+            "processes": self.processes,
+            "threads": torch.get_num_threads(),
+        }
 
     def wait(self) -> None:
         """Wait for all processes."""

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 NETWORKS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
     "batch norm": ({"model_settings": {"norm": "batch"}}, (0.1, 0.5, 1.0, 2.0, 4.0)),
     "batch norm, momentum": (
-        {"model_settings": {"norm": "batch"}, "momentum": 0.9},
+        {"model_settings": {"norm": "batch"}, "optimizer_settings": {"momentum": 0.9}},
         (0.01, 0.05, 0.1, 0.2, 0.4),
     ),
     "no norm": ({"model_settings": {"norm": "none"}}, (0.02, 0.1, 0.2, 0.5, 1.0)),
     "no norm, momentum": (
-        {"model_settings": {"norm": "none"}, "momentum": 0.9},
+        {"model_settings": {"norm": "none"}, "optimizer_settings": {"momentum": 0.9}},
         (0.002, 0.01, 0.02, 0.05, 0.1),
     ),
 }

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from largestep.deep import checkpoints
+from largestep.deep.training import checkpoints
 
 TENSORS = {
     "weights": torch.arange(24, dtype=torch.float32).reshape(1, 2, 3, 4),
@@ -122,7 +122,7 @@ def test_delete_leaves_nothing(tmp_path):
 
 WRITER = """
 import sys, itertools, pathlib, torch
-from largestep.deep import checkpoints
+from largestep.deep.training import checkpoints
 folder = pathlib.Path(sys.argv[1])
 with checkpoints.exclusive(folder):
     for step in itertools.count(int(sys.argv[2])):

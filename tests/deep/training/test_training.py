@@ -16,15 +16,16 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from largestep.deep.layers import gather
 from safetensors.torch import load_file
 from torch.nn import functional
 
 from largestep import store
-from largestep.deep import checkpoints, models, presets, training
+from largestep.deep import models
 from largestep.deep.data import Dataset, permutation
-from largestep.deep.training import Stopped, Training, redraw, train
+from largestep.deep.features import gather
+from largestep.deep.training import Run, Stopped, Training, checkpoints, presets, train
 from largestep.deep.training.processes import memory_format
+from largestep.deep.training.run import redraw
 from largestep.metrics import feature_sparsity
 from largestep.schedules import decay, linear
 
@@ -39,7 +40,11 @@ SETTINGS = Training(
     seed=5,
 )
 EVERYTHING = replace(
-    SETTINGS, momentum=0.9, weight_decay=1e-2, augment=True, label_noise=0.3, averaging=0.8
+    SETTINGS,
+    optimizer_settings={"momentum": 0.9, "weight_decay": 1e-2},
+    augment=True,
+    label_noise=0.3,
+    averaging=0.8,
 )
 STEPS = 15  # five of eight examples in each of three epochs
 
@@ -70,7 +75,7 @@ def assert_same(first, second):
     xr.testing.assert_identical(first.results, second.results)
 
 
-def by_hand(settings, data):
+def by_hand(settings, data, momentum, weight_decay):
     """SGD as its formula has it: v ← μ v + ∇L + λθ, θ ← θ − η v; and an average of θ."""
     model = models.build("small_resnet", CLASSES, settings.seed, **settings.model_settings)
     velocity = [torch.zeros_like(p) for p in model.parameters()]
@@ -86,7 +91,7 @@ def by_hand(settings, data):
         step_size = 0.02 + 0.18 * step / STEPS
         with torch.no_grad():
             for p, v, a, g in zip(model.parameters(), velocity, average, gradients, strict=True):
-                v.copy_(settings.momentum * v + g + settings.weight_decay * p)
+                v.copy_(momentum * v + g + weight_decay * p)
                 p -= step_size * v
                 a.copy_(0.8 * a + 0.2 * p)
         losses.append(loss.item())
@@ -95,9 +100,10 @@ def by_hand(settings, data):
 
 @pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.05)])
 def test_training_is_sgd_by_its_formula(data, momentum, weight_decay):
-    settings = replace(SETTINGS, momentum=momentum, weight_decay=weight_decay, averaging=0.8)
+    of_sgd = {"momentum": momentum, "weight_decay": weight_decay}
+    settings = replace(SETTINGS, optimizer_settings=of_sgd, averaging=0.8)
     trained = train(settings, data)
-    model, average, losses = by_hand(settings, data)
+    model, average, losses = by_hand(settings, data, momentum, weight_decay)
     for ours, theirs in zip(
         trained.model.state_dict().values(), model.state_dict().values(), strict=True
     ):
@@ -154,7 +160,7 @@ def test_memory_is_channels_last_where_that_is_safe():
 
 def test_options_that_do_nothing_change_no_bit(data):
     plain = train(SETTINGS, data)
-    same = train(replace(SETTINGS, averaging=0.5, momentum=0.0, label_noise=0.0), data)
+    same = train(replace(SETTINGS, averaging=0.5, optimizer_settings={"momentum": 0.0}), data)
     assert bits(plain.model) == bits(same.model)
 
 
@@ -216,7 +222,7 @@ def test_weights_that_are_not_finite_are_a_divergence(data):
         def __init__(self, optimizer, steps):
             self.optimizer, self.left = optimizer, steps
 
-        def step(self, loss):
+        def step(self, loss, again=None):
             self.left -= 1
             if self.left == 0:
                 self.optimizer.param_groups[0]["params"][0].data[0] = torch.nan
@@ -231,7 +237,7 @@ class Silence:
         self.weights = optimizer.param_groups[0]["params"][-2]
         self.start, self.end, self.steps = start, end, 0
 
-    def step(self, loss):
+    def step(self, loss, again=None):
         self.steps += 1
         if self.steps == self.start:
             self.kept = self.weights.data.clone()
@@ -262,7 +268,7 @@ def test_a_controller_sets_the_step_size_from_the_losses(data):
             self.group, self.losses = optimizer.param_groups[0], []
             self.group["lr"] = 0.5
 
-        def step(self, loss):
+        def step(self, loss, again=None):
             self.losses.append(loss)
             self.group["lr"] = 0.5 / (1 + len(self.losses))
 
@@ -280,7 +286,7 @@ class Halving:
     def __repr__(self):
         return "Halving"
 
-    def step(self, loss):
+    def step(self, loss, again=None):
         self.steps += 1
         if self.steps % 4 == 0:
             self.group["lr"] *= 0.5 + 0.1 * float(loss)
@@ -298,7 +304,7 @@ class Killed(BaseException):
 
 def interrupted(settings, data, out, at, monkeypatch):
     """Train until the step after `at` begins; the checkpoint is of some step before it."""
-    take_step = training.Run.take_step
+    take_step = Run.take_step
 
     def step(run):
         if run.step >= at:
@@ -306,7 +312,7 @@ def interrupted(settings, data, out, at, monkeypatch):
         take_step(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Run, "take_step", step)
+        patch.setattr(Run, "take_step", step)
         with pytest.raises(Killed):
             train(settings, data, out=out, resume=True, checkpoint_seconds=0.0)
 
@@ -321,6 +327,56 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(data, tmp_path, monkeypatch
     assert_same(cut, whole)
     for name in ("model.safetensors", "averaged.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW", "NAdam", "RMSprop", "Rprop", "Adafactor"])
+def test_every_optimizer_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, optimizer):
+    settings = replace(SETTINGS, optimizer=optimizer, step_size=linear(1e-3, 1e-2))
+    interrupted(settings, data, tmp_path, 7, monkeypatch)
+    assert_same(train(settings, data, out=tmp_path, resume=True), train(settings, data))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (("AdamW", {"betas": (0.8, 0.9)}), lambda p: torch.optim.AdamW(p, 0.1, betas=(0.8, 0.9))),
+        (("RMSprop", {}), lambda p: torch.optim.RMSprop(p, 0.1)),
+    ],
+)
+def test_any_optimizer_takes_its_own_steps(data, ours, theirs):
+    name, of_it = ours
+    settings = replace(SETTINGS, optimizer=name, optimizer_settings=of_it, step_size=1e-3, epochs=1)
+    trained = train(settings, data).model
+    model = models.build("small_resnet", CLASSES, settings.seed, **settings.model_settings)
+    optimizer = theirs(model.parameters())
+    optimizer.param_groups[0]["lr"] = 1e-3
+    for batch in permutation(42, settings.seed, 0)[:40].split(8):
+        optimizer.zero_grad()
+        outputs = model(data.normalise(data.x_train[batch]))
+        functional.cross_entropy(outputs, data.y_train[batch]).backward()
+        optimizer.step()
+    for a, b in zip(trained.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_controller_may_ask_for_the_loss_after_the_step(data):
+    class Twice:
+        """Asks, and compares with the loss of the same batch in a copy of the network."""
+
+        def __init__(self, optimizer, steps):
+            self.asked = []
+
+        def step(self, loss, again=None):
+            first, second = again(), again()
+            assert first == second != loss
+            self.asked.append(float(first))
+
+    made = []
+    settings = replace(SETTINGS, step_size=lambda *given: made.append(Twice(*given)) or made[0])
+    watched = train(settings, data)
+    assert len(made[0].asked) == STEPS
+    silent = replace(SETTINGS, step_size=lambda *given: Silence(given[0], 99, 99))
+    assert bits(watched.model) == bits(train(silent, data).model)
 
 
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(
@@ -342,7 +398,7 @@ def test_a_finished_run_is_taken_up_and_leaves_no_checkpoint(data, tmp_path):
     assert_same(train(EVERYTHING, data, out=tmp_path, resume=True), first)
     assert (tmp_path / "results.nc").stat().st_mtime_ns == before
     results, config = store.load(tmp_path / "results.nc")
-    xr.testing.assert_identical(results["training"], first.results)
+    xr.testing.assert_identical(results["training"].to_dataset(), first.results)
     assert config == json.loads((tmp_path / "config.json").read_text())
 
 
@@ -350,14 +406,18 @@ def test_a_folder_that_holds_a_run_is_not_written_to(data, tmp_path, monkeypatch
     interrupted(SETTINGS, data, tmp_path, 3, monkeypatch)
     with pytest.raises(ValueError, match="holds a run: resume it, or name another folder"):
         train(SETTINGS, data, out=tmp_path)
-    other = replace(SETTINGS, step_size=0.1, momentum=0.5)
-    with pytest.raises(ValueError, match=r"step_size was '0.02 → 0.2 .*momentum was 0.0 and is no"):
+    other = replace(SETTINGS, step_size=0.1, optimizer_settings={"momentum": 0.5})
+    with pytest.raises(
+        ValueError, match=r"step_size was '0.02 → 0.2 .*settings was {} and is now {'momentum'"
+    ):
         train(other, data, out=tmp_path, resume=True)
     fewer = replace(data, x_test=data.x_test[:9], y_test=data.y_test[:9])
     with pytest.raises(ValueError, match="test examples was 20 and is now 9"):
         train(SETTINGS, fewer, out=tmp_path, resume=True)
     train(SETTINGS, data, out=tmp_path, resume=True)
-    with pytest.raises(ValueError, match=r"momentum was 0\.0 and is now 0\.5"):
+    with pytest.raises(
+        ValueError, match=r"optimizer_settings was {} and is now {'momentum': 0\.5}"
+    ):
         train(other, data, out=tmp_path, resume=True)
 
 
@@ -391,15 +451,15 @@ def test_a_full_disk_is_noticed_before_the_first_step(data, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(training.Run, "take_step", lambda run: pytest.fail("a step was taken"))
+    monkeypatch.setattr(Run, "take_step", lambda run: pytest.fail("a step was taken"))
     with pytest.raises(OSError, match="No space left on device"):
         train(SETTINGS, data, out=tmp_path)
 
 
 def test_a_signal_stops_after_the_step_with_a_checkpoint(data, tmp_path, monkeypatch):
     class Signal(Halving):
-        def step(self, loss):
-            super().step(loss)
+        def step(self, loss, again=None):
+            super().step(loss, again)
             if self.steps == 7:
                 os.kill(os.getpid(), signal.SIGTERM)
 
@@ -445,8 +505,14 @@ def test_tensorboard_has_every_scalar(data, tmp_path):
         ({"step_size": -1.0}, "step_size must be at least 0"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batch_size": 2.5}, "batch_size must be an integer"),
-        ({"momentum": 1.5}, "momentum must be at least 0 and below 1"),
-        ({"weight_decay": math.nan}, "weight_decay must be finite"),
+        ({"optimizer_settings": {"momentum": -1.0}}, "do not suit SGD: Invalid momentum value"),
+        ({"optimizer_settings": {"beta": 1.0}}, "do not suit SGD: .*'beta'"),
+        ({"optimizer_settings": {"lr": 1.0}}, "must not hold lr: it is set by the training"),
+        (
+            {"optimizer": "LBFGS"},
+            "one of Adafactor, .*, got 'LBFGS': it evaluates the loss several",
+        ),
+        ({"optimizer_settings": {"weight_decay": math.nan}}, "weight_decay must be finite"),
         ({"label_noise": 2}, "label_noise must be at least 0 and at most 1"),
         ({"averaging": 0.0}, "averaging must be above 0"),
         ({"averaging": 1.0}, "averaging must be above 0 and below 1"),
@@ -485,7 +551,8 @@ def test_the_paper_s_schedules():
     )
     sota = presets.training("densenet100", "large", setting="sota", phase=0.3)
     np.testing.assert_allclose(sota.step_size(t), [0.05, 0.05, 5e-3, 5e-3, 5e-4, 5e-4])
-    assert (sota.momentum, sota.weight_decay, sota.augment) == (0.9, 5e-4, True)
+    assert sota.optimizer_settings == {"momentum": 0.9, "weight_decay": 5e-4}
+    assert sota.augment
     assert presets.training("resnet18", "small").step_size == decay(0.01, factor=1, at=0).before
     assert presets.training("digits", "small", step_size=0.3, epochs=2).epochs == 2
 
@@ -516,7 +583,8 @@ def run(device="cpu", out=None):
     data = Dataset.of("made up", images, labels, images, labels, 3)
     settings = Training(
         "small_resnet", 0.1, epochs=1, batch_size=10, augment=True, label_noise=0.2,
-        momentum=0.5, model_settings={"widths": (16,), "norm": "group"}, evaluations=2,
+        optimizer_settings={"momentum": 0.5}, model_settings={"widths": (16,), "norm": "group"},
+        evaluations=2,
     )
     return train(settings, data, device=device, out=out)
 """
@@ -553,7 +621,7 @@ def test_two_processes_train_as_one(tmp_path):
     two = load_file(tmp_path / "two" / "model.safetensors")
     for name, ours in one.model.state_dict().items():
         torch.testing.assert_close(two[name], ours, rtol=1e-4, atol=1e-6)
-    results = store.load(tmp_path / "two" / "results.nc")[0]["training"]
+    results = store.load(tmp_path / "two" / "results.nc")[0]["training"].dataset
     np.testing.assert_allclose(results.running_loss, one.results.running_loss, rtol=1e-5)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from largestep.deep import layers
+from largestep.deep import features, take
 
 
 class Block(nn.Module):
@@ -46,7 +46,7 @@ def images():
 
 
 def test_auto_finds_modules_functions_and_repeated_calls(net, images):
-    found = layers.gather(net, [images[:5], images[5:]])
+    found = features.gather(net, [images[:5], images[5:]])
     assert list(found) == [
         "relu",
         "stage.0.relu",
@@ -62,9 +62,9 @@ def test_auto_finds_modules_functions_and_repeated_calls(net, images):
 def test_features_are_the_layers_outputs(net, images):
     net.eval()
     expected = functional.relu(net.stem(images)).detach()
-    found = layers.gather(net, [images[:5], images[5:]], "relu")["relu"]
+    found = features.gather(net, [images[:5], images[5:]], "relu")["relu"]
     torch.testing.assert_close(found.features, expected.flatten(1))
-    channels = layers.gather(net, [images], "relu", units="channel")["relu"]
+    channels = features.gather(net, [images], "relu", units="channel")["relu"]
     torch.testing.assert_close(channels.features, expected.movedim(1, -1).flatten(0, 2))
     assert channels.width == 4
 
@@ -77,22 +77,22 @@ def test_what_is_overwritten_later_was_copied(images):
             y.mul_(-1)
             return z
 
-    found = layers.gather(Overwriting(), [images])["relu"]
+    found = features.gather(Overwriting(), [images])["relu"]
     torch.testing.assert_close(found.features, images.clamp(min=0).flatten(1))
 
 
 def test_subsets_are_columns_and_rows_of_the_whole_and_the_same_every_time(net, images):
-    whole = layers.gather(net, [images], "relu")["relu"].features
+    whole = features.gather(net, [images], "relu")["relu"].features
     few, again = (
-        layers.gather(net, [images[:3], images[3:]], "relu", max_units=10, seed=3)["relu"]
+        features.gather(net, [images[:3], images[3:]], "relu", max_units=10, seed=3)["relu"]
         for _ in range(2)
     )
     assert few.width == 144
     assert torch.equal(few.features, again.features)
     for column in few.features.T:
         assert (whole.T - column).abs().sum(1).min() < 1e-4
-    rows = layers.gather(net, [images], "relu", units="channel", max_rows=20)["relu"].features
-    every = layers.gather(net, [images], "relu", units="channel")["relu"].features
+    rows = features.gather(net, [images], "relu", units="channel", max_rows=20)["relu"].features
+    every = features.gather(net, [images], "relu", units="channel")["relu"].features
     assert rows.shape == (20, 4)
     for row in rows:
         assert (every - row).abs().sum(1).min() < 1e-4
@@ -118,10 +118,10 @@ def test_rectifiers_of_every_spelling_are_found(images):
             return self.spelling(x).clamp(max=2)
 
     for spelling in spellings:
-        (found,) = layers.gather(Spelled(spelling), [images]).values()
+        (found,) = features.gather(Spelled(spelling), [images]).values()
         assert found.rectified
     for smooth in (nn.GELU(), nn.SiLU(), nn.LeakyReLU(), nn.PReLU(), functional.mish):
-        (found,) = layers.gather(Spelled(smooth), [images]).values()
+        (found,) = features.gather(Spelled(smooth), [images]).values()
         assert not found.rectified
 
 
@@ -129,7 +129,7 @@ def test_stages_patterns_and_functions_can_be_named(net, images):
     def embedding(model, batch):
         return model.stage(model.stem(batch)).mean((2, 3))
 
-    found = layers.gather(net, [images], ["stage", "stage.*.relu", embedding])
+    found = features.gather(net, [images], ["stage", "stage.*.relu", embedding])
     assert list(found) == ["stage.0.relu", "stage.1.relu", "stage", "embedding"]
     assert found["stage"].rectified
     assert found["embedding"].features.shape == (8, 4)
@@ -145,7 +145,7 @@ def test_a_stage_that_is_not_rectified_counts_in_auto(images):
             return x + self.convolution(functional.relu(x))
 
     model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Sequential(PreActivation(), PreActivation()))
-    assert list(layers.gather(model, [images])) == ["1.0.relu", "1.1.relu", "1"]
+    assert list(features.gather(model, [images])) == ["1.0.relu", "1.1.relu", "1"]
 
 
 def test_tuples_and_dictionaries_give_their_first_floating_tensor(images):
@@ -155,7 +155,7 @@ def test_tuples_and_dictionaries_give_their_first_floating_tensor(images):
 
     model = nn.Sequential()
     model.add_module("wrapped", Wrapped())
-    found = layers.gather(model, [images], "wrapped")["wrapped"]
+    found = features.gather(model, [images], "wrapped")["wrapped"]
     torch.testing.assert_close(found.features, images.flatten(1))
 
 
@@ -171,8 +171,8 @@ def test_dictionaries_of_arguments_and_types_of_the_model(images):
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
         model = Keyed().to(dtype)
         batch = {"pixels": images, "offset": torch.ones(8, 1)}
-        assert layers.gather(model, [batch])["relu"].features.dtype == dtype
-    chosen = layers.gather(
+        assert features.gather(model, [batch])["relu"].features.dtype == dtype
+    chosen = features.gather(
         Keyed(), [images], forward=lambda model, batch: model(batch, torch.zeros(len(batch), 1))
     )
     assert chosen["relu"].features.shape == (8, 5)
@@ -203,9 +203,9 @@ def test_nothing_stays_behind(net, images, fails):
     states = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     if fails:
         with pytest.raises(RuntimeError, match="broken"):
-            layers.gather(model, [images])
+            features.gather(model, [images])
     else:
-        layers.gather(model, [images])
+        features.gather(model, [images])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), states[0])
@@ -216,15 +216,15 @@ def test_nothing_stays_behind(net, images, fails):
 
 
 def test_wrappers_are_looked_through(net, images):
-    reference = layers.gather(net, [images])
+    reference = features.gather(net, [images])
     for wrapper in (torch.compile(net), nn.DataParallel(net)):
-        found = layers.gather(wrapper, [images])
+        found = features.gather(wrapper, [images])
         assert list(found) == list(reference)
         assert torch.equal(found["gelu"].features, reference["gelu"].features)
     compiled_inside = Net()
     compiled_inside.load_state_dict(net.state_dict())
     compiled_inside.stage.compile()
-    found = layers.gather(compiled_inside, [images])
+    found = features.gather(compiled_inside, [images])
     assert torch.equal(found["gelu"].features, reference["gelu"].features)
 
 
@@ -232,8 +232,8 @@ def test_units_that_depend_on_the_inputs_can_be_counted_by_channel():
     model = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
     batches = [torch.randn(2, 7, 3), torch.randn(2, 4, 3)]
     with pytest.raises(ValueError, match=r"'1' must have as many units .* 35 and 20.*channel"):
-        layers.gather(model, batches)
-    assert layers.gather(model, batches, units="channel")["1"].features.shape == (22, 5)
+        features.gather(model, batches)
+    assert features.gather(model, batches, units="channel")["1"].features.shape == (22, 5)
 
 
 @pytest.mark.parametrize(
@@ -250,33 +250,33 @@ def test_units_that_depend_on_the_inputs_can_be_counted_by_channel():
 )
 def test_layers_that_cannot_be_measured_are_refused(net, images, chosen, error, message):
     with pytest.raises(error, match=message):
-        layers.gather(net, [images], chosen)
+        features.gather(net, [images], chosen)
 
 
 def test_modules_that_are_never_called_are_told_apart(net, images):
     net.spare = nn.ReLU()
     with pytest.raises(ValueError, match="'spare' is never called"):
-        layers.gather(net, [images], "spare")
+        features.gather(net, [images], "spare")
     with pytest.raises(ValueError, match="found no activation"):
-        layers.gather(nn.Linear(8, 2), [images])
+        features.gather(nn.Linear(8, 2), [images])
     with pytest.raises(ValueError, match="'position' or 'channel', got 'pixel'"):
-        layers.gather(net, [images], units="pixel")
+        features.gather(net, [images], units="pixel")
     with pytest.raises(TypeError, match=r"torch\.nn\.Module, got str"):
-        layers.gather("model", [images])
+        features.gather("model", [images])
 
 
 def test_taking_inputs_changes_no_random_state_and_stops_at_the_count(images):
     data = torch.utils.data.TensorDataset(images, torch.arange(8))
     loader = torch.utils.data.DataLoader(data, batch_size=3, shuffle=True)
     before = torch.get_rng_state()
-    taken = layers.take(loader, 5)
+    taken = take(loader, 5)
     assert torch.equal(torch.get_rng_state(), before)
     assert [len(x) for x, _ in taken] == [3, 2]
-    assert [len(x) for x in layers.take(images, 4)] == [4]
+    assert [len(x) for x in take(images, 4)] == [4]
     with pytest.raises(ValueError, match="at least one input"):
-        layers.take(iter([]), 5)
+        take(iter([]), 5)
     with pytest.raises(TypeError, match="got str"):
-        layers.take(["abc"], 5)
+        take(["abc"], 5)
 
 
 class Unfit(nn.Module):
@@ -292,13 +292,13 @@ class Unfit(nn.Module):
 
 
 def test_auto_passes_over_what_has_no_row_for_each_input(images):
-    assert list(layers.gather(Unfit(), [images])) == ["relu"]
+    assert list(features.gather(Unfit(), [images])) == ["relu"]
     with pytest.raises(ValueError, match=r"'gelu' must have one row .* \(64, 8, 1\).*channel"):
-        layers.gather(Unfit(), [images], "gelu")
-    by_channel = layers.gather(Unfit(), [images], "gelu", units="channel")
+        features.gather(Unfit(), [images], "gelu")
+    by_channel = features.gather(Unfit(), [images], "gelu", units="channel")
     assert by_channel["gelu"].features.shape == (8 * 64, 1)
     with pytest.raises(ValueError, match=r"found no activation with a row .*'0' must give a fl"):
-        layers.gather(nn.Sequential(nn.ReLU(), nn.Flatten()), [images.int()])
+        features.gather(nn.Sequential(nn.ReLU(), nn.Flatten()), [images.int()])
 
 
 def test_a_model_that_changes_its_inputs_and_itself_stays_as_it_was(images):
@@ -316,7 +316,7 @@ def test_a_model_that_changes_its_inputs_and_itself_stays_as_it_was(images):
 
     model, before = Counting(), images.clone()
     mean = model.mean
-    first, second = (layers.gather(model, [images])["relu"].features for _ in range(2))
+    first, second = (features.gather(model, [images])["relu"].features for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(images, before)
     assert model.mean is mean
@@ -340,13 +340,13 @@ def test_exceptions_that_the_model_catches_and_functions_outside_it(images):
     def forward(model, batch):
         return model(functional.relu(batch))
 
-    assert list(layers.gather(Trying(), [images], forward=forward)) == ["relu", "second.1"]
+    assert list(features.gather(Trying(), [images], forward=forward)) == ["relu", "second.1"]
 
 
 def test_autocast_is_off_and_keeps_no_weights(images):
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU())
     with torch.autocast("cpu", torch.bfloat16):
-        assert layers.gather(model, [images])["2"].features.dtype == torch.float32
+        assert features.gather(model, [images])["2"].features.dtype == torch.float32
         model(images).float().sum().backward()
     assert model[1].weight.grad is not None
 
@@ -360,7 +360,7 @@ def test_autocast_is_off_and_keeps_no_weights(images):
 )
 def test_models_that_cannot_be_run_are_refused(images, model, error, message):
     with pytest.raises(error, match=message):
-        layers.gather(model, [images])
+        features.gather(model, [images])
 
 
 @pytest.mark.parametrize("persistent", [False, True])
@@ -374,10 +374,10 @@ def test_a_loaders_generator_and_workers_are_left_alone(images, persistent):
         persistent_workers=persistent,
     )
     state = loader.generator.get_state()
-    taken = layers.take(loader, 4)
+    taken = take(loader, 4)
     assert torch.equal(loader.generator.get_state(), state)
     # In the middle of a loop too.
-    seen = [(batch, layers.take(loader, 1))[0] for batch in loader]
+    seen = [(batch, take(loader, 1))[0] for batch in loader]
     assert len(seen) == 4
     assert torch.equal(torch.cat(taken), torch.cat(seen[:2]))
 
@@ -387,7 +387,7 @@ def test_what_is_taken_is_a_copy_and_no_more_is_read(images):
         yield {"x": images, "mask": torch.ones(5)}
         raise AssertionError("read too much")
 
-    (batch,) = layers.take(stream(), 3)
+    (batch,) = take(stream(), 3)
     assert torch.equal(batch["x"], images[:3])
     assert batch["mask"].shape == (5,)
     images.zero_()

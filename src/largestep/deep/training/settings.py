@@ -1,0 +1,104 @@
+"""What fixes a training run, but for the data."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from largestep import _checks
+from largestep.deep import models
+from largestep.deep.control.base import MakeController
+from largestep.deep.data.dataset import Dataset
+from largestep.deep.training import optimizers
+from largestep.schedules import Schedule
+
+__all__ = ["Training", "configuration"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that fixes a training run, but for the data.
+
+    Parameters
+    ----------
+    model : name, as `models.build` knows it.
+    step_size : a schedule or a number; or what makes a controller from the optimizer and the
+        number of steps. Its `repr` stands for it in the configuration.
+    epochs : passes over the training examples; of each, the examples that do not fill a last
+        batch are left out.
+    batch_size : examples in a step, over all processes.
+    model_settings : keywords for `models.build`.
+    optimizer : a class of `torch.optim`, by name.
+    optimizer_settings : keywords for it, but for its step size.
+    augment : random crops (padding 4) and flips.
+    label_noise : probability with which a label is redrawn uniformly, anew in every step.
+    averaging : decay per step of an exponential moving average of the parameters, which is then
+        evaluated too, with batch statistics of its own; None for no average.
+    precision : "fp32", or "bf16" for autocast to bfloat16.
+    compile : whether to compile the network with `torch.compile`.
+    evaluations : how many, evenly spaced, after the one at the start.
+    examples : the most training examples to evaluate on.
+    max_units : the most units of a stage to measure feature sparsity on.
+    seed : of initialisation, order, augmentation and label noise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is out of its range.
+    """
+
+    model: str
+    step_size: Schedule | float | MakeController
+    epochs: int
+    batch_size: int
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: str = "SGD"
+    optimizer_settings: Mapping[str, Any] = field(default_factory=dict)
+    augment: bool = False
+    label_noise: float = 0.0
+    averaging: float | None = None
+    precision: str = "fp32"
+    compile: bool = False
+    evaluations: int = 40
+    examples: int = 10_000
+    max_units: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.model not in models.NAMES:
+            raise ValueError(f"model must be one of {', '.join(models.NAMES)}, got {self.model!r}")
+        if not isinstance(self.step_size, Schedule) and not callable(self.step_size):
+            _checks.number("step_size", self.step_size, at_least=0.0)
+        for name in ("epochs", "batch_size", "evaluations", "examples", "max_units"):
+            _checks.integer(name, getattr(self, name), at_least=1)
+        _checks.integer("seed", self.seed, at_least=0)
+        optimizers.check(self.optimizer, self.optimizer_settings)
+        _checks.number("label_noise", self.label_noise, at_least=0.0, at_most=1.0)
+        if self.averaging is not None:
+            _checks.number("averaging", self.averaging, above=0.0, below=1.0)
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision must be fp32 or bf16, got {self.precision!r}")
+
+    def steps(self, examples: int) -> int:
+        """Return the number of steps on so many training examples."""
+        if examples < self.batch_size:
+            raise ValueError(
+                f"batch_size must be at most the number of training examples, {examples}, "
+                f"got {self.batch_size}"
+            )
+        return self.epochs * (examples // self.batch_size)
+
+
+def configuration(settings: Training, data: Dataset) -> dict[str, Any]:
+    """Return what fixes a run's numbers, as JSON has it."""
+    listed = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    listed["step_size"] = repr(settings.step_size)
+    described = {
+        "name": data.name,
+        "training examples": len(data.x_train),
+        "test examples": len(data.x_test),
+        "channels": data.x_train.shape[1],
+        "classes": data.classes,
+        "digest": data.digest(),
+    }
+    return json.loads(json.dumps({"settings": listed, "data": described}))
