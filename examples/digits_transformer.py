@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from largestep.deep import Probe
+from largestep.deep.measures import Sparsity
 from largestep.figures.probe import draw_probe
 
 
@@ -36,7 +37,8 @@ def main():
     model = Transformer()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     # A row of the image at a time: each of the 128 units of a block is measured at all of them.
-    probe = Probe(model, x, "encoder.*.gelu", every=50, units="channel", smooth_threshold=0.1)
+    sparsity = Sparsity(smooth_threshold=0.1)
+    probe = Probe(model, x, "encoder.*.gelu", measures=[sparsity], every=50, units="channel")
     for step in range(1200):
         if step == 600:
             optimizer.param_groups[0]["lr"] = 0.03

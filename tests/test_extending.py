@@ -18,7 +18,7 @@ def run(blocks):
     """Run blocks one after the other and return what they define."""
     namespace = {"__name__": "extending"}
     for text in blocks:
-        exec(compile(text, str(PAGE), "exec"), namespace)
+        exec(compile(text, f"<{PAGE.name}>", "exec"), namespace)  # a file would have a cache
     return namespace
 
 

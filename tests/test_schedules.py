@@ -109,11 +109,12 @@ def test_nested_decays_divide_what_was_reached():
 
 
 def test_the_papers_warm_ups():
-    from largestep.experiments import regression_1d, three_layer
+    from largestep.experiments import get
 
-    peaks = [three_layer.WARM_UP(s)[0] for s in (0.1, 0.3, 0.5)]
+    _, *large = get("three-layer").its_setting().schedules.values()
+    peaks = [schedule(s - 1e-9)[0] for schedule, s in zip(large, (0.1, 0.3, 0.5), strict=True)]
     np.testing.assert_allclose(peaks, [0.103, 0.150, 0.181], atol=5e-4)
-    short, long, _ = (schedule(1.0)[0] for schedule in regression_1d.SCHEDULES.values())
+    short, long, _ = (s(1.0)[0] for s in get("regression-1d").its_setting().schedules.values())
     assert long / short == pytest.approx(73, abs=1)
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import largestep
 from largestep import _files, provenance
 from largestep.experiments import catalogue
-from largestep.experiments.experiment import Budget, Experiment
+from largestep.experiments.budget import Budget
+from largestep.experiments.experiment import Experiment
 
 __all__ = ["report", "reproduce"]
 

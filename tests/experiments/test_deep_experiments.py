@@ -78,18 +78,18 @@ def settings(**changes):
 @pytest.mark.parametrize(
     ("name", "runs"),
     [
-        ("resnet18", ["cifar10, plain", "cifar10, sota"]),
+        ("resnet18", ["cifar10/plain", "cifar10/sota"]),
         (
             "densenet100",
-            [f"{d}, {s}" for d in data.NAMES if d != "digits" for s in ("plain", "sota")],
+            [f"{d}/{s}" for d in data.NAMES if d != "digits" for s in ("plain", "sota")],
         ),
     ],
 )
 def test_the_large_experiments_compute_claim_and_draw(name, runs, tiny, tmp_path):
     experiment = experiments.get(name)
     results = experiment.compute(BUDGET)
-    assert list(results) == runs
-    for dataset in results.values():
+    assert [node.path for node in results.leaves] == [f"/{run}" for run in runs]
+    for dataset in results.leaves:
         assert set(dataset.sizes) == {"schedule", "seed", "step", "layer"}
         assert dataset.sizes["schedule"] == 5
         assert dataset.seed.values.tolist() == [0, 1, 2]
@@ -109,8 +109,7 @@ def test_what_has_been_kept_is_taken_up(tiny, tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("*/results.nc"))) == 10
     monkeypatch.setattr(training.Run, "take_step", lambda self: pytest.fail("it trains again"))
     again = experiment.compute(kept)
-    for name, dataset in first.items():
-        xr.testing.assert_identical(dataset, again[name])
+    xr.testing.assert_identical(first, again)
 
 
 def test_lost_runs_are_masked_and_counted(without_processes):
@@ -221,7 +220,7 @@ def test_compaction_measures_and_draws_every_network(tiny, monkeypatch):
     chosen = compaction.schedules()
     monkeypatch.setattr(compaction, "schedules", lambda: {k: _narrow(v) for k, v in chosen.items()})
     experiment = experiments.get("compaction")
-    results = compaction.compute(Budget([0], quick=True, threads=1, data=Path("there")))
+    results = experiment.compute(Budget([0], quick=True, threads=1, data=Path("there")))
     assert set(results) == {"digits", "resnet18"}
     found = results["digits"]
     assert found.sizes == {"schedule": 7, "seed": 1, "way": 2}
@@ -256,4 +255,4 @@ def test_holding_is_compared_with_the_best_of_a_grid(tiny, monkeypatch):
     results = digits_hold.compute(BUDGET)
     assert results["narrow"].diverged_at.sel(schedule="1e+09").notnull().all()
     assert best(results["narrow"]) in ("0.01", "0.1")
-    assert digits_hold.draw(results)["figure"].axes
+    assert experiments.get("digits-hold").draw(results)["figure"].axes

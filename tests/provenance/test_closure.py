@@ -99,6 +99,13 @@ def test_a_name_in_quotes_counts_where_a_package_is_looked_into_by_name(package)
     )
 
 
+def test_what_is_looked_up_by_name_is_found_in_circles_too(package):
+    start = (
+        "from made import house\ndef f(): return g(), getattr(house, 'cook')\ndef g(): return f\n"
+    )
+    assert ("made.house.kitchen", "cook") in package(start=start, **HOUSE).definitions
+
+
 BEFORE = '''"""Text."""
 SCALE = 2
 TABLE = {}
@@ -197,6 +204,7 @@ def test_results_stay_when_nothing_that_decides_them_changes(edited, file, old, 
 
 
 SMALL = {name for name, e in catalogue.find().items() if not e.needs_torch}
+DEEP = set(catalogue.find()) - SMALL
 RELU = {"regression-1d", "teacher-student", "three-layer", "sde", "rivals", "hold"}
 
 
@@ -214,19 +222,17 @@ RELU = {"regression-1d", "teacher-student", "three-layer", "sde", "rivals", "hol
             "steps=10_002",
             {"three-layer", "hold"},
         ),
+        ("schedules.py", "def exponential(start", "def exponential(begin", DEEP),
+        (
+            "measures/trajectory.py",
+            "return thetas",
+            "return +thetas",
+            {"surface", "one-dimension", "teacher-student"},
+        ),
+        ("deep/measures/errors.py", "argmax(1)", "argmax(dim=1)", DEEP),
+        ("deep/measures/movement.py", "1.0 - float", "1 - float", set()),
         ("deep/models/vgg.py", "64", "65", set()),
     ],
 )
 def test_results_fall_with_what_decides_them(edited, file, old, new, lost):
     assert edited(file, old, new) == lost
-
-
-def test_a_changed_measure_or_schedule_loses_those_that_use_it(edited):
-    deep = {name for name, experiment in catalogue.find().items() if experiment.needs_torch}
-    assert edited("schedules.py", "def exponential(start", "def exponential(begin") == deep
-    assert edited("measures/trajectory.py", "return thetas", "return +thetas") == {
-        "surface",
-        "one-dimension",
-        "teacher-student",
-        "regression-1d",
-    }

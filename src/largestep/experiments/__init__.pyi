@@ -1,9 +1,9 @@
+from .budget import Budget as Budget
 from .catalogue import Broken as Broken
 from .catalogue import broken as broken
 from .catalogue import find as find
 from .catalogue import get as get
 from .claims import Claim as Claim
-from .experiment import Budget as Budget
 from .experiment import Experiment as Experiment
 from .experiment import Paper as Paper
 from .setting import Setting as Setting

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from largestep.dynamics.sgd import SGD
 from largestep.dynamics.simulation import simulate
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.measures import Measure
 from largestep.networks import Network
 from largestep.problems import Problem

@@ -13,7 +13,7 @@ import xarray as xr
 
 from largestep import _files, provenance, store
 from largestep._progress import track
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.jobs.base import run
 from largestep.jobs.processes import process_pool
 

@@ -83,23 +83,24 @@ def closure(*roots: tuple[str, str], sources: "Sources | None" = None) -> Closur
             raise ImportError(f"there is no {name} in {module}")
         waiting += start
     while waiting:
-        definition = waiting.pop()
-        if definition in found:
-            continue
-        found.add(definition)
-        uses = sources.uses(*definition)
-        libraries |= uses.libraries
-        by_name |= uses.by_name
-        strings |= uses.strings
-        waiting += uses.definitions
-        if not waiting:
-            waiting += [
-                target
-                for package in by_name
-                for name in strings & sources.read(package).listed.keys()
-                for target in sources.definitions(package, name)
-                if target not in found
-            ]
+        while waiting:
+            definition = waiting.pop()
+            if definition in found:
+                continue
+            found.add(definition)
+            uses = sources.uses(*definition)
+            libraries |= uses.libraries
+            by_name |= uses.by_name
+            strings |= uses.strings
+            waiting += uses.definitions
+        # What is looked up by name is known once all strings are.
+        waiting = [
+            target
+            for package in by_name
+            for name in strings & sources.read(package).listed.keys()
+            for target in sources.definitions(package, name)
+            if target not in found
+        ]
     listed = tuple(sorted(found))
     digest = hashlib.sha256()
     for module, name in listed:

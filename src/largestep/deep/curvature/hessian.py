@@ -148,6 +148,7 @@ class Hessian(_Curvature):
     Examples
     --------
     >>> import torch
+    >>> from largestep.metrics.spectrum import largest_eigenvalues
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> data = [(torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)), (torch.ones(1, 1), torch.ones(1, 1))]
     >>> hessian = Hessian(model, torch.nn.MSELoss(), data)

@@ -1,5 +1,6 @@
 """What is measured along a training run: losses, errors and feature sparsity by stage."""
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -134,7 +135,10 @@ class Evaluations:
 
     def _measure(self, step: int, subject: Subject, prefix: str) -> None:
         for measure in self._measures:
-            values = measure.measure(subject)
+            with warnings.catch_warnings():
+                # NaN says of a layer that is not finite all that is to be said here.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                values = measure.measure(subject)
             self._record.add(step, {prefix + name: value for name, value in values.items()})
 
     def _subject(self, model: nn.Module) -> Subject:

@@ -1,7 +1,7 @@
 """The networks of `densenet100`, under the paper's schedules."""
 
+from largestep.experiments.budget import Budget
 from largestep.experiments.deep_networks import DeepNetworks
-from largestep.experiments.experiment import Budget
 from largestep.store import Results
 
 __all__ = ["NETWORKS", "compute"]

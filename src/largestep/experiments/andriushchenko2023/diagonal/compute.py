@@ -4,7 +4,7 @@ import xarray as xr
 
 from largestep.dynamics import SGD, simulate
 from largestep.experiments.andriushchenko2023.diagonal.setting import setting
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.experiments.setting import Setting
 from largestep.measures import jacobian_rank
 from largestep.store import Results

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from largestep.experiments.andriushchenko2023.diagonal import compute as diagonal
 from largestep.experiments.andriushchenko2023.diagonal.setting import setting
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.schedules import constant, decay
 from largestep.store import Results
 

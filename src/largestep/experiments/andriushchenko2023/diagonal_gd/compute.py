@@ -5,7 +5,7 @@ import numpy as np
 from largestep import networks, problems
 from largestep.dynamics import GD, SGD, simulate
 from largestep.experiments.andriushchenko2023.diagonal.compute import MEASURES
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.schedules import constant, decay
 from largestep.store import Results
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from largestep import networks
 from largestep.dynamics import SGD, simulate
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.problems import Problem
 from largestep.store import Results
 

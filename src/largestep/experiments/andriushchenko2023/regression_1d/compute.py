@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from largestep.dynamics import SGD, simulate
 from largestep.experiments.andriushchenko2023.regression_1d.setting import setting
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.measures import jacobian_rank, predictions
 from largestep.store import Results
 

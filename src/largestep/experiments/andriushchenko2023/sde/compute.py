@@ -14,7 +14,7 @@ from largestep.experiments.andriushchenko2023.regression_1d.setting import setti
 from largestep.experiments.andriushchenko2023.teacher_student.setting import (
     setting as teacher_student,
 )
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.experiments.setting import Setting
 from largestep.measures import Measure, jacobian_rank
 from largestep.schedules import Schedule, piecewise

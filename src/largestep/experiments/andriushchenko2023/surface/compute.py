@@ -5,7 +5,7 @@ import xarray as xr
 
 from largestep import measures, networks, problems
 from largestep.dynamics import GD, SGD, Dynamics, simulate
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.schedules import Schedule, constant, decay
 from largestep.store import Results
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from largestep import measures, networks, problems
 from largestep.experiments.andriushchenko2023.teacher_student.setting import TEACHER_ANGLES, setting
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.experiments.setting import capped_and_not
 from largestep.store import Results
 

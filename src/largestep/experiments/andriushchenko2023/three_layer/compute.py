@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from largestep.experiments.andriushchenko2023.three_layer.setting import setting
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.experiments.setting import capped_and_not
 from largestep.measures import feature_sparsity, jacobian_rank
 from largestep.store import Results

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from largestep.experiments.budget import Budget
 from largestep.experiments.deep_networks import DeepNetworks
-from largestep.experiments.experiment import Budget
 from largestep.experiments.trainings import run_all
 from largestep.store import Results
 

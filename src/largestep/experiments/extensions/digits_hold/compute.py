@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from largestep.experiments.budget import Budget
 from largestep.experiments.deep_networks import HELD
-from largestep.experiments.experiment import Budget
 from largestep.experiments.trainings import run_all, survived
 from largestep.schedules import decay
 from largestep.store import Results

@@ -10,7 +10,7 @@ from largestep.experiments.andriushchenko2023.teacher_student.setting import (
     setting as teacher_student,
 )
 from largestep.experiments.andriushchenko2023.three_layer.setting import setting as three_layer
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.experiments.setting import Setting
 from largestep.store import Results
 

@@ -19,7 +19,7 @@ from largestep.experiments.andriushchenko2023.diagonal.setting import setting as
 from largestep.experiments.andriushchenko2023.teacher_student.setting import (
     setting as teacher_student,
 )
-from largestep.experiments.experiment import Budget
+from largestep.experiments.budget import Budget
 from largestep.experiments.setting import Setting
 from largestep.schedules import Schedule, constant, decay, piecewise
 from largestep.store import Results
