@@ -72,6 +72,7 @@ def closure(*roots: tuple[str, str], sources: "Sources | None" = None) -> Closur
         If there is no such definition, or a file can't be parsed.
     """
     sources = _own() if sources is None else sources
+    sources.forget_missing()
     found: set[_Definition] = set()
     libraries: set[str] = set()
     by_name: set[str] = set()
@@ -155,16 +156,26 @@ class Sources:
         self._modules: dict[str, _Module] = {}
         self._uses: dict[_Definition, _Uses] = {}
         self._texts: dict[_Definition, str] = {}
+        self._files: dict[str, Path | None] = {}
 
     def file(self, module: str) -> Path | None:
         """Return the file of a module of the packages."""
         first, *rest = module.split(".")
         if first not in self._paths:
             return None
-        places = [self._paths[first].joinpath(*rest)]
-        if self._imported and rest:
-            parent = sys.modules.get(module.rpartition(".")[0])
-            places += [Path(place) / rest[-1] for place in getattr(parent, "__path__", ())]
+        if module not in self._files:
+            self._files[module] = self._found(module, self._paths[first].joinpath(*rest))
+        return self._files[module]
+
+    def forget_missing(self) -> None:
+        """Look anew for modules that were missing: they may have been imported since."""
+        self._files = {module: path for module, path in self._files.items() if path is not None}
+
+    def _found(self, module: str, place: Path) -> Path | None:
+        places = [place]
+        if self._imported:
+            parent, _, name = module.rpartition(".")
+            places += [Path(p) / name for p in getattr(sys.modules.get(parent), "__path__", ())]
         for path in places:
             for candidate in (path / "__init__.py", path.with_suffix(".py")):
                 if candidate.is_file():
