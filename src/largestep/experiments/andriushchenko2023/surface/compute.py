@@ -48,7 +48,7 @@ def compute(budget: Budget) -> Results:
 
 
 def truth() -> np.ndarray:
-    """Return w* = (√θ*, √θ*), the balanced parameters of the truth."""
+    """Return w⋆ = (√θ⋆, √θ⋆), the balanced parameters of the truth."""
     theta = problem().truth
     assert theta is not None
     return np.tile(np.sqrt(theta), 2)
