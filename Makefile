@@ -55,5 +55,6 @@ clean:
 	touch $@
 
 .venv-base/installed: .venv-base/bin/python pyproject.toml constraints.txt
-	$(BASE)/python -m pip install --quiet --constraint constraints.txt --editable . beartype hypothesis pytest
+	$(BASE)/python -m pip install --quiet --constraint constraints.txt --editable . \
+		beartype hypothesis pytest pyyaml
 	touch $@
