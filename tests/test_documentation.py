@@ -46,7 +46,8 @@ def reader(one_thread, tmp_path, monkeypatch):
             "loss_function": torch.nn.functional.cross_entropy,
             "criterion": torch.nn.functional.cross_entropy,
             "epochs": 1,
-            **dict.fromkeys(("batches", "loader", "calibration", "held_out"), batches),
+            **dict.fromkeys(("batches", "loader", "test_loader"), batches),
+            **dict.fromkeys(("calibration", "held_out"), batches),
         }
 
 
@@ -119,6 +120,11 @@ def test_the_citation_holds_what_is_required():
     (paper,) = cited["references"]
     assert {"type", "title", "authors", "year"} <= set(paper)
     assert all({"family-names", "given-names"} <= set(author) for author in paper["authors"])
+
+
+def test_no_star_of_a_symbol_is_taken_for_emphasis():
+    for path in (*DOCS.glob("*.md"), *(ROOT / "src").rglob("*.py")):
+        assert not re.search(r"[θw]\*[²)·,. ]", path.read_text()), f"{path}: write ⋆"
 
 
 def test_every_page_is_in_the_navigation():

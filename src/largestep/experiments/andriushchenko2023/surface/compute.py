@@ -57,7 +57,7 @@ def truth() -> np.ndarray:
 def plane(flow_end: np.ndarray) -> np.ndarray:
     """Return the origin and the two orthonormal directions of the plane, as rows.
 
-    The origin is the start; the first direction leads to w*, the second is the part of the way to
+    The origin is the start; the first direction leads to w⋆, the second is the part of the way to
     gradient flow's end that is orthogonal to it.
     """
     start = NETWORK.initialize(np.random.default_rng(0))
