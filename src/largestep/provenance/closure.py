@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 __all__ = ["Closure", "Sources", "closure", "defines"]
@@ -42,7 +42,7 @@ class Closure:
     ----------
     definitions : (module, name) of each, sorted.
     digest : of their source without comments and docstrings.
-    versions : of the libraries that they use and that decide numbers.
+    versions : of the libraries that they use and that decide numbers; "missing" without one.
     """
 
     definitions: tuple[tuple[str, str], ...]
@@ -106,8 +106,16 @@ def closure(*roots: tuple[str, str], sources: "Sources | None" = None) -> Closur
     digest = hashlib.sha256()
     for module, name in listed:
         digest.update(f"{module}:{name}\n{sources.text(module, name)}\n".encode())
-    versions = {package: version(_DECIDING[package]) for package in sorted(libraries)}
+    versions = {package: _version(_DECIDING[package]) for package in sorted(libraries)}
     return Closure(listed, digest.hexdigest()[:16], versions)
+
+
+def _version(package: str) -> str:
+    """Return a package's version; results can be drawn where what computed them is missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def defines(module: str, name: str) -> bool:

@@ -33,7 +33,7 @@ def fates(dataset: xr.Dataset) -> xr.Dataset:
 def lyapunov(law: str, sharpness: np.ndarray) -> np.ndarray:
     """Return E log|1 − 2a|: the rate at which w − 1 grows at the minimum, negative if it shrinks.
 
-    An SGD step on the network xθ² maps w = θ²/θ*² to w(1 − a(w − 1))², a = 2ηx²θ*², which is
+    An SGD step on the network xθ² maps w = θ²/θ⋆² to w(1 − a(w − 1))², a = 2ηx²θ⋆², which is
     linearised to the factor 1 − 2a at w = 1.
     """
     squares = np.array(LAWS[law]) / max(LAWS[law])
@@ -94,7 +94,7 @@ def _shrinkage(results: Results) -> np.ndarray:
 CLAIMS: tuple[Claim, ...] = (
     *(_agreement(law) for law in LAWS),
     Claim(
-        "For a ≤ 2 no start leaves the interval: |θ| ≤ θ*·√(1 + 2/a).",
+        "For a ≤ 2 no start leaves the interval: |θ| ≤ θ⋆·√(1 + 2/a).",
         "1 if no start is beyond the bound over the last tenth, at each step size",
         _bounded,
         "above",
@@ -102,8 +102,8 @@ CLAIMS: tuple[Claim, ...] = (
         centre="mean",
     ),
     Claim(
-        "Where the loss stabilises θ shrinks: the mean of θ² lies below θ*².",
-        "mean of θ²/θ*² over starts and the last tenth of the steps, at each a in (1, 1.6)",
+        "Where the loss stabilises θ shrinks: the mean of θ² lies below θ⋆².",
+        "mean of θ²/θ⋆² over starts and the last tenth of the steps, at each a in (1, 1.6)",
         _shrinkage,
         "below",
         1.0,

@@ -73,7 +73,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "SGD with large steps ends nearer to the truth than gradient flow.",
-        "distance of the end to w* = (√θ*, √θ*), after folding, SGD over gradient flow",
+        "distance of the end to w⋆ = (√θ⋆, √θ⋆), after folding, SGD over gradient flow",
         _distance,
         "below",
         1.0,
