@@ -12,7 +12,7 @@ reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)
 
 test: .venv/installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 # What `pip install largestep` gives, without the extra.
 test-base: .venv-base/installed

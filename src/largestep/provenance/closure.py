@@ -27,7 +27,12 @@ _DECIDING = {
 }
 """Packages whose versions decide numbers, by the name that is imported."""
 
-_SILENT = {"largestep._progress", "largestep._version"}
+_SILENT = {
+    "largestep._progress",
+    "largestep._version",
+    "largestep.provenance.closure",
+    "largestep.provenance.identity",
+}
 """Modules that show or name something and decide nothing."""
 
 _Definition = tuple[str, str]
