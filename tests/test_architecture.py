@@ -37,6 +37,7 @@ BLOCKS = (
 """From the top of the house to its door."""
 ROOMS = (
     "_untouched",
+    "weights",
     "batches",
     "features",
     "data",

@@ -53,7 +53,7 @@ def reproduce(
     Raises
     ------
     OSError
-        If the folder can't be written to.
+        If the folder can't be written to, or another process is writing to it.
     ValueError
         If an experiment is unknown, `only_figures` finds no results, or every experiment is broken.
     ModuleNotFoundError
@@ -62,30 +62,31 @@ def reproduce(
     chosen = [catalogue.get(name) for name in names] or _all_that_run()
     if not only_figures and any(experiment.needs_torch for experiment in chosen):
         import largestep.deep  # noqa: F401  (says what to install)
-    _files.prepare_folder(out)
-    broken = 0
-    for experiment in chosen:
-        folder = _files.prepare_folder(out / experiment.name)
-        budget = Budget(
-            list(range(experiment.seeds if seeds is None else seeds)),
-            quick=quick,
-            threads=threads,
-            progress=progress,
-            folder=out / "runs",
-            data=data,
-        )
-        try:
-            state = _State.read(experiment, folder)
-            if only_figures:
-                state.show()
-            else:
-                state.bring_up_to_date(budget)
-        except (ImportError, SyntaxError) as error:
-            print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
-            broken += 1
-    if broken == len(chosen):
-        raise ValueError("no experiment is left: every one is broken")
-    return report(out)
+    with _files.exclusive(_files.prepare_folder(out)):
+        broken = 0
+        for experiment in chosen:
+            folder = _files.prepare_folder(out / experiment.name)
+            _files.clear(folder)
+            budget = Budget(
+                list(range(experiment.seeds if seeds is None else seeds)),
+                quick=quick,
+                threads=threads,
+                progress=progress,
+                folder=out / "runs",
+                data=data,
+            )
+            try:
+                state = _State.read(experiment, folder)
+                if only_figures:
+                    state.show()
+                else:
+                    state.bring_up_to_date(budget)
+            except (ImportError, SyntaxError) as error:
+                print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
+                broken += 1
+        if broken == len(chosen):
+            raise ValueError("no experiment is left: every one is broken")
+        return _report(out)
 
 
 def _all_that_run() -> list[Experiment]:
@@ -128,7 +129,7 @@ class _State:
             *(root for root in shown if provenance.defines(*root)), (__name__, "_draw")
         )
         try:
-            config = _files.read_json(folder / "config.json")
+            config = _files.read_json(folder / "config.json", sealed=True)
         except (OSError, ValueError):
             config = {}
         return cls(experiment, folder, computing, showing, config)
@@ -183,7 +184,7 @@ class _State:
             "files": {name: _files.digest(self.folder / name) for name in ("results.nc", *made)},
         }
         self.config["shown"] = self._shown()
-        _files.write_json(self.folder / "config.json", self.config)
+        _files.write_json(self.folder / "config.json", self.config, sealed=True)
 
     def _made(self) -> list[str]:
         return [name for name in self.config["files"] if name != "results.nc"]
@@ -225,8 +226,15 @@ def report(out: Path) -> Path:
     Raises
     ------
     OSError
-        If there is nothing to report.
+        If there is nothing to report, or another process is writing to the folder.
     """
+    if not out.is_dir():
+        raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
+    with _files.exclusive(out):
+        return _report(out)
+
+
+def _report(out: Path) -> Path:
     from largestep.report.page import Section, write_page
 
     sections = [
@@ -255,14 +263,15 @@ def report(out: Path) -> Path:
 
 def _finished(folder: Path) -> dict[str, Any] | None:
     """Return what a folder's configuration says if all that it names is there as it says."""
-    try:
-        config: dict[str, Any] = _files.read_json(folder / "config.json")
-        whole = all(_files.digest(folder / name) == d for name, d in config["files"].items())
-    except FileNotFoundError:
+    if not (folder / "config.json").exists():
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / 'config.json'} cannot be read: {error!r}") from error
-    if not whole:
-        print(f"{folder} is not as it was written and left out of the page", file=sys.stderr)
+    try:
+        config: dict[str, Any] = _files.read_json(folder / "config.json", sealed=True)
+        for name, written in config["files"].items():
+            if _files.digest(folder / Path(name).name) != written:
+                raise ValueError(f"{folder / name} is damaged: it is not as it was written")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        reason = error if isinstance(error, OSError | ValueError) else f"config.json: {error!r}"
+        print(f"{folder} is left out of the page: {reason}", file=sys.stderr)
         return None
     return config

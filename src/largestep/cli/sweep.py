@@ -46,32 +46,32 @@ def sweep(
     if experiment not in swept:
         raise ValueError(f"a sweep must be of {', '.join(swept)}, got {experiment!r}")
     setting = swept[experiment].its_setting()
-    _files.prepare_folder(out)
     ends = 10**9  # so large an `every` leaves the first record and the last
-    try:
-        dataset = run(
-            setting.network,
-            setting.problem,
-            x=axis(x),
-            y=axis(y),
-            steps=steps,
-            seeds=range(seeds),
-            measure=(
-                "train_loss",
-                replace(test_loss(), every=ends),
-                replace(setting.sparsity, every=ends),
-                jacobian_rank(1e-4, every=ends),
-            ),
-            fixed={"step_size": step_size, "decay_at": decay_at, "factor": factor},
-            dynamics=dyn.SGD(cap=cap),
-            out=out,
-            threads=threads,
-            progress=f"sweep of {experiment}, columns",
-        )
-    except KeyboardInterrupt:
-        print("Stopped. The same command takes up what is finished.", file=sys.stderr)
-        raise typer.Exit(130) from None
-    config = {"experiment": experiment, "seeds": seeds, "x": x, "y": y, "steps": steps}
-    store.save(out / "results.nc", store.Results.from_dict({"sweep": dataset}), config)
-    write_figure(out / "figure", draw_plane(dataset, zero_loss=setting.problem.zero_loss))
+    with _files.exclusive(_files.prepare_folder(out)):
+        try:
+            dataset = run(
+                setting.network,
+                setting.problem,
+                x=axis(x),
+                y=axis(y),
+                steps=steps,
+                seeds=range(seeds),
+                measure=(
+                    "train_loss",
+                    replace(test_loss(), every=ends),
+                    replace(setting.sparsity, every=ends),
+                    jacobian_rank(1e-4, every=ends),
+                ),
+                fixed={"step_size": step_size, "decay_at": decay_at, "factor": factor},
+                dynamics=dyn.SGD(cap=cap),
+                out=out,
+                threads=threads,
+                progress=f"sweep of {experiment}, columns",
+            )
+        except KeyboardInterrupt:
+            print("Stopped. The same command takes up what is finished.", file=sys.stderr)
+            raise typer.Exit(130) from None
+        config = {"experiment": experiment, "seeds": seeds, "x": x, "y": y, "steps": steps}
+        store.save(out / "results.nc", store.Results.from_dict({"sweep": dataset}), config)
+        write_figure(out / "figure", draw_plane(dataset, zero_loss=setting.problem.zero_loss))
     print(f"The figure is {out / 'figure.png'}")

@@ -103,7 +103,8 @@ def train(
         raise typer.Exit(128 + stopped.signal) from None
     if not is_first():
         return
-    write_figure(out / "figure", draw_training(trained.results))
+    with _files.exclusive(out):
+        write_figure(out / "figure", draw_training(trained.results))
     _print(trained.results)
     print(f"Results, weights and figure are in {out}")
 

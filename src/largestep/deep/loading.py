@@ -2,20 +2,21 @@
 
 import pickle
 import runpy
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from largestep import _files
 from largestep.deep import data as datasets
 from largestep.deep import models
 from largestep.deep._untouched import random_states_restored
+from largestep.deep.weights import read as read_tensors
 
 __all__ = ["Part", "load_arrays", "load_data", "load_model", "read_weights"]
 
@@ -102,7 +103,7 @@ def load_arrays(path: Path) -> tuple[Tensor, Tensor | None]:
         raise FileNotFoundError(f"no data at {path}")
     try:
         held = _arrays(path)
-    except (OSError, EOFError, ValueError, SafetensorError) as error:
+    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as arrays: {error}") from error
     if "inputs" not in held:
         raise ValueError(
@@ -197,14 +198,14 @@ def _made(path: Path, function: str) -> nn.Module:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return a state dictionary, on the CPU, or say why the file holds none."""
+    """Return a state dictionary, on the CPU, or say why the file holds none, or is damaged."""
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
+    if path.suffix == ".safetensors":
+        return read_tensors(path)[0]
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"{path} cannot be read as weights: it must be .safetensors, or what torch.save makes "
             "of model.state_dict(); a whole model is never unpickled"
@@ -244,7 +245,7 @@ def _some(names: Iterable[str]) -> str:
 
 def _arrays(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
-        return load_file(path)
+        return read_tensors(path)[0]
     if path.suffix == ".npy":
         return {"inputs": torch.from_numpy(np.load(path, allow_pickle=False))}
     if path.suffix == ".npz":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def sweep(
         If an axis is unknown, comes twice or has no values, as `simulate` says, or if columns are
         to be saved and the content of something that decides them can't be read.
     OSError
-        If the folder can't be written to.
+        If the folder can't be written to, or another process is writing to it.
     """
     (x_name, x_values), (y_name, y_values) = _axis("x", x), _axis("y", y)
     if x_name == y_name:
@@ -87,11 +88,14 @@ def sweep(
     folder = None if out is None else _files.prepare_folder(out / "columns")
 
     decides: list[Any] = []
+    made_by: dict[str, Any] = {}
     if folder is not None:
         code = provenance.closure((__name__, "sweep"))
-        decides = [network, problem, dynamics, chosen, steps, listed, code.digest, code.versions]
+        made_by = {"code": code.digest, "versions": dict(code.versions)}
+        decides = [network, problem, dynamics, chosen, steps, listed, made_by]
     columns = []
-    with track(progress, len(x_values)) as advance:
+    alone = nullcontext() if folder is None else _files.exclusive(folder)
+    with alone, track(progress, len(x_values)) as advance:
         for number, value in enumerate(x_values):
             schedules = {
                 f"{other:.17g}": decay(
@@ -128,7 +132,9 @@ def sweep(
             else:
                 key = provenance.fingerprint(decides, schedules, decays)
                 path = folder / f"{number:04}.nc"
-                stored = store.taken_up_or_computed(path, {"key": key, "steps": steps}, compute)
+                stored = store.taken_up_or_computed(
+                    path, {"key": key, "steps": steps, **made_by}, compute
+                )
             columns.append(stored["column"].to_dataset())
             advance()
     together = xr.concat(
