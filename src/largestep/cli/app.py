@@ -24,11 +24,12 @@ Model = Annotated[
     typer.Argument(
         metavar="RUN|FILE.py:FUNCTION",
         help="A folder that `largestep train` filled, or a function that returns the model. "
-        "The file is run: name only files that you trust.",
+        "The file is run: name only files that you trust; a folder is data.",
     ),
 ]
 Weights = Annotated[
-    Path | None, typer.Option(help="The model's state: .safetensors, or from torch.save.")
+    Path | None,
+    typer.Option(help="The model's state: .safetensors, or from torch.save. A run has its own."),
 ]
 Data = Annotated[
     str | None,

@@ -99,12 +99,13 @@ def measure(
         "correlation_threshold": sparsity.correlation_threshold,
         "smooth_threshold": sparsity.smooth_threshold,
     }
-    _files.write_json(out / "measures.json", {"settings": settings, "layers": rows})
     measured = xr.Dataset(
         {key: ("layer", [row.get(key, np.nan) for row in rows]) for key in _COLUMNS},
         coords={"layer": [row["layer"] for row in rows]},
     )
-    write_figure(out / "figure", draw_layers(measured))
+    with _files.exclusive(out):
+        _files.write_json(out / "measures.json", {"settings": settings, "layers": rows})
+        write_figure(out / "figure", draw_layers(measured))
     table = Table(box=None, pad_edge=False)
     table.add_column("layer", no_wrap=True)
     for title, _ in _COLUMNS.values():
