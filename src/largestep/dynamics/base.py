@@ -179,8 +179,8 @@ class Descent(Dynamics):
 
     def __post_init__(self) -> None:
         if self.cap is not None:
-            _checks.number("cap", self.cap, above=0.0)
-        if _checks.number("momentum", self.momentum, at_least=0.0) >= 1.0:
+            _checks.number_of(self, "cap", above=0.0)
+        if _checks.number_of(self, "momentum", at_least=0.0) >= 1.0:
             raise ValueError(f"momentum must be below 1, got {self.momentum:g}")
 
     @abstractmethod

@@ -59,8 +59,8 @@ class ConstantNoiseSDE(Dynamics):
 
     def __post_init__(self) -> None:
         if not isinstance(self.delta, Schedule):
-            _checks.number("delta", self.delta, at_least=0.0)
-        _checks.integer("substeps", self.substeps, at_least=1)
+            _checks.number_of(self, "delta", at_least=0.0)
+        _checks.integer_of(self, "substeps", at_least=1)
 
     def batch(self, n: int) -> int:
         """Return n times the substeps: each of these visits every example."""

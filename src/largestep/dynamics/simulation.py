@@ -125,6 +125,7 @@ def simulate(
         starts,
         residual_bound,
     )
+    network.rehearse(simulation.start(0, _streams(seeds[0])[0]), problem.x_train[0])
     trajectories = [(label, number) for label in labelled for number in range(len(seeds))]
     size = 1 if executor is None else -(-len(trajectories) // _BLOCKS)
     blocks = [trajectories[at : at + size] for at in range(0, len(trajectories), size)]
@@ -206,8 +207,11 @@ class _Simulation:
 
     def start(self, number: int, rng: np.random.Generator) -> np.ndarray:
         """Return the parameters that a seed starts from, as an array of its own."""
-        given = self.network.initialize(rng) if self.starts is None else self.starts[number]
-        return np.array(given, dtype=np.float64)
+        if self.starts is not None:
+            return np.array(self.starts[number])
+        given = self.network.initialize(rng)
+        name = f"what {type(self.network).__name__}.initialize returns"
+        return np.array(_checks.view(name, given, shape=(self.network.parameters,)))
 
     def trajectory(self, label: str, number: int) -> dict[str, np.ndarray | None]:
         """Follow one schedule with one seed; return its variables, None for an unknown shape."""
@@ -366,7 +370,10 @@ def _check_kinds(network: Network, problem: Problem, dynamics: Dynamics) -> None
     ):
         if not isinstance(value, kind):
             hint = "; it is a class: call it" if isinstance(value, type) else ""
-            raise TypeError(f"{name} must be a {kind.__name__}, got {value!r}{hint}")
+            raise TypeError(f"{name} must be a {kind.__name__}, got {_checks.shown(value)}{hint}")
+    for what in ("inputs", "parameters"):
+        _checks.integer(f"the network's {what}", getattr(network, what), at_least=1)
+    problem.loss.check_function()
     if network.inputs != problem.d:
         raise ValueError(
             f"network must take as many inputs as the problem has, {problem.d}, "

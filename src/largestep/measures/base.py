@@ -44,7 +44,7 @@ class Measure:
     coords: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _checks.integer("every", self.every, at_least=1)
+        _checks.integer_of(self, "every", at_least=1)
         foreign = set(self.coords) - set(self.dims)
         if foreign:
             raise ValueError(
