@@ -32,6 +32,7 @@ BLOCKS = (
     "experiments",
     "report",
     "reproduction",
+    "verification",
     "cli",
 )
 """From the top of the house to its door."""

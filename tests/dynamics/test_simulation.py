@@ -490,3 +490,24 @@ def test_the_cap_keeps_the_plateau_from_diverging():
     }
     assert runs[None].diverged_at.notnull().any()
     assert runs[4.0].diverged_at.isnull().all()
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        (lambda steps: np.full((steps, 1), 12), "order must hold indices from 0 to 11, got 12"),
+        (lambda steps: np.full((steps, 1), -1), "order must hold indices from 0 to 11, got -1"),
+        (lambda steps: np.zeros((steps + 1, 1), np.int64), "order must have shape"),
+        (lambda steps: np.zeros((steps, 0), np.int64), "order must have shape"),
+        (lambda steps: np.zeros((steps, 1)), "order must be an array of int64"),
+    ],
+)
+def test_a_dynamics_of_ones_own_cannot_lead_out_of_the_examples(
+    diagonal, sparse_problem, examples, message
+):
+    class Own(ls.dynamics.SGD):
+        def examples(self, trajectory, steps):
+            return examples(steps)
+
+    with pytest.raises((TypeError, ValueError), match=message):
+        ls.simulate(diagonal, sparse_problem, Own(), 0.1, steps=5)

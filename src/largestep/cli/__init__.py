@@ -11,6 +11,7 @@ from largestep.cli import report as report
 from largestep.cli import reproduce as reproduce
 from largestep.cli import sweep as sweep
 from largestep.cli import train as train
+from largestep.cli import verify as verify
 
 # isort: on
 from largestep.cli.app import app

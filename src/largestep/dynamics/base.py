@@ -116,7 +116,15 @@ class Trajectory:
         """Move theta by the mean loss gradient over the examples of each row of `order`.
 
         The velocity that `momentum` needs stays with the trajectory from one call to the next.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the arrays do not belong together, or an index is none of an example: a dynamics of
+            one's own may be wrong, and compiled code sees no ends of arrays.
         """
+        noise = _SILENCE if noise is None else noise
+        self._check(theta, stretch, order, noise)
         return int(
             descend(
                 *self.functions,
@@ -124,7 +132,7 @@ class Trajectory:
                 theta,
                 stretch.steps,
                 order,
-                _SILENCE if noise is None else noise,
+                noise,
                 Rule(
                     self.loss.scale / order.shape[1],
                     np.inf if cap is None else float(cap),
@@ -133,6 +141,29 @@ class Trajectory:
                 self._memory,
             )
         )
+
+    def _check(self, theta: np.ndarray, stretch: Stretch, order: np.ndarray, noise: Noise) -> None:
+        steps, parameters = len(stretch), self.network.parameters
+        if not isinstance(order, np.ndarray) or order.dtype != np.int64:
+            raise TypeError(f"order must be an array of int64, got {_checks.shown(order)}")
+        if order.ndim != 2 or len(order) != steps or order.shape[1] == 0:
+            raise ValueError(f"order must have shape ({steps}, batch), got {order.shape}")
+        # Negative indices are huge as unsigned ones.
+        if order.size and order.view(np.uint64).max() >= self.n:
+            wrong = order[(order < 0) | (order >= self.n)][0]
+            raise ValueError(f"order must hold indices from 0 to {self.n - 1}, got {wrong}")
+        marked = len(stretch.marks)
+        expected = [
+            ("theta", theta, (parameters,)),
+            ("step_sizes", stretch.step_sizes, (steps,)),
+            ("snapshots", stretch.snapshots, (marked, parameters)),
+        ]
+        if noise is not _SILENCE:
+            expected.append(("the noise's draws", noise.draws, order.shape))
+            expected.append(("the noise's scale", noise.scale, (steps,)))
+        for name, array, shape in expected:
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
 _SILENCE = Noise(np.empty(0), np.empty((0, 0)))
