@@ -237,19 +237,24 @@ def report(out: Path) -> Path:
 def _report(out: Path) -> Path:
     from largestep.report.page import Section, write_page
 
-    sections = [
-        Section(
-            experiment,
-            folder,
-            [name for name in config["files"] if Path(name).suffix in (".svg", ".gif")],
-            claims=_files.read_json(folder / "claims.json"),
-            config=config,
-        )
-        for name, experiment in catalogue.find().items()
-        if (config := _finished(folder := out / name)) is not None
-    ]
+    sections, left_out = [], []
+    for name, experiment in catalogue.find().items():
+        folder = out / name
+        if not (folder / "config.json").exists():
+            continue
+        try:
+            config = _as_written(folder)
+            pictures = [p for p in config["files"] if Path(p).suffix in (".svg", ".gif")]
+            claims = _files.read_json(folder / "claims.json")
+        except (OSError, ValueError) as error:
+            left_out.append(f"{folder} is left out of the page: {error}")
+        else:
+            sections.append(Section(experiment, folder, pictures, claims=claims, config=config))
     if not sections:
-        raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
+        hint = f"{out} holds no results: run `largestep reproduce` first"
+        raise FileNotFoundError("; ".join(left_out) or hint)
+    for line in left_out:
+        print(line, file=sys.stderr)
     names = " ".join(section.experiment.name for section in sections)
     numbers = {
         len(s.config["seeds"]) for s in sections if len(s.config["seeds"]) != s.experiment.seeds
@@ -261,17 +266,20 @@ def _report(out: Path) -> Path:
     return page
 
 
-def _finished(folder: Path) -> dict[str, Any] | None:
-    """Return what a folder's configuration says if all that it names is there as it says."""
-    if not (folder / "config.json").exists():
-        return None
+def _as_written(folder: Path) -> dict[str, Any]:
+    """Return what a folder's configuration says.
+
+    Raises
+    ------
+    OSError, ValueError
+        If a file that it names is missing or not as it says.
+    """
+    config: dict[str, Any] = _files.read_json(folder / "config.json", sealed=True)
     try:
-        config: dict[str, Any] = _files.read_json(folder / "config.json", sealed=True)
-        for name, written in config["files"].items():
-            if _files.digest(folder / Path(name).name) != written:
-                raise ValueError(f"{folder / name} is damaged: it is not as it was written")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        reason = error if isinstance(error, OSError | ValueError) else f"config.json: {error!r}"
-        print(f"{folder} is left out of the page: {reason}", file=sys.stderr)
-        return None
+        files = dict(config["files"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{folder / 'config.json'} names no files") from None
+    for name, written in files.items():
+        if _files.digest(folder / Path(name).name) != written:
+            raise ValueError(f"{folder / name} is damaged: it is not as it was written")
     return config

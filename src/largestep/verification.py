@@ -1,4 +1,4 @@
-"""Is what lies in a folder still what was written there, and what today's code would make?"""
+"""Whether what lies in a folder is what was written there, and what today's code would make."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -97,9 +97,8 @@ def _in(folder: Path) -> Iterator[Finding]:
             yield from _experiment(folder, described)
         except (KeyError, TypeError, AttributeError) as error:
             yield Finding(folder / "config.json", "damaged", f"it does not say enough: {error!r}")
-    elif described is not None and "definition" not in described:
-        if not (folder / "model.safetensors").exists():
-            yield Finding(folder / "model.safetensors", "missing", "the run's weights")
+    elif described is not None and not (folder / "model.safetensors").exists():
+        yield Finding(folder / "model.safetensors", "missing", "the weights of this model")
     if (folder / "made_by.json").exists():
         yield from _run(folder)
     for path, config in configs.items():

@@ -1,11 +1,24 @@
 """The command line's application, and the options that several commands share."""
 
+import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Correlation", "Data", "Folder", "Model", "Out", "Threads", "Weights", "app"]
+__all__ = [
+    "Correlation",
+    "Data",
+    "Folder",
+    "Model",
+    "Out",
+    "Threads",
+    "Weights",
+    "app",
+    "stoppable",
+]
 
 app = typer.Typer(
     add_completion=False,
@@ -40,3 +53,20 @@ Data = Annotated[
 ]
 Folder = Annotated[Path | None, typer.Option(help="Holds the data set's files.")]
 Correlation = Annotated[float, typer.Option(help="Units that correlate above it are one.")]
+
+
+def stoppable(then: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command that may be interrupted: it ends in a line, which says what then."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*arguments: Any, **options: Any) -> None:
+            try:
+                command(*arguments, **options)
+            except KeyboardInterrupt:
+                print(f"Stopped. {then}", file=sys.stderr)
+                raise typer.Exit(130) from None
+
+        return run
+
+    return decorate

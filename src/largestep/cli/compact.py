@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app
+from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app, stoppable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,7 @@ _BATCH = 256
 
 
 @app.command()
+@stoppable("The same command begins again.")
 def compact(
     model: Model,
     weights: Weights = None,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app
+from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app, stoppable
 
 __all__ = ["measure"]
 
@@ -21,6 +21,7 @@ _COLUMNS = {
 
 
 @app.command()
+@stoppable("The same command begins again.")
 def measure(
     model: Model,
     weights: Weights = None,

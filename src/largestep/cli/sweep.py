@@ -1,17 +1,17 @@
 """`largestep sweep`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from largestep.cli.app import Out, Threads, app
+from largestep.cli.app import Out, Threads, app, stoppable
 
 __all__ = ["sweep"]
 
 
 @app.command()
+@stoppable("The same command takes up what is finished.")
 def sweep(
     experiment: Annotated[str, typer.Argument(help="Whose network and problem to sweep.")],
     x: Annotated[str, typer.Option(help="Horizontal axis: name=start:stop:count.")],
@@ -48,29 +48,25 @@ def sweep(
     setting = swept[experiment].its_setting()
     ends = 10**9  # so large an `every` leaves the first record and the last
     with _files.exclusive(_files.prepare_folder(out)):
-        try:
-            dataset = run(
-                setting.network,
-                setting.problem,
-                x=axis(x),
-                y=axis(y),
-                steps=steps,
-                seeds=range(seeds),
-                measure=(
-                    "train_loss",
-                    replace(test_loss(), every=ends),
-                    replace(setting.sparsity, every=ends),
-                    jacobian_rank(1e-4, every=ends),
-                ),
-                fixed={"step_size": step_size, "decay_at": decay_at, "factor": factor},
-                dynamics=dyn.SGD(cap=cap),
-                out=out,
-                threads=threads,
-                progress=f"sweep of {experiment}, columns",
-            )
-        except KeyboardInterrupt:
-            print("Stopped. The same command takes up what is finished.", file=sys.stderr)
-            raise typer.Exit(130) from None
+        dataset = run(
+            setting.network,
+            setting.problem,
+            x=axis(x),
+            y=axis(y),
+            steps=steps,
+            seeds=range(seeds),
+            measure=(
+                "train_loss",
+                replace(test_loss(), every=ends),
+                replace(setting.sparsity, every=ends),
+                jacobian_rank(1e-4, every=ends),
+            ),
+            fixed={"step_size": step_size, "decay_at": decay_at, "factor": factor},
+            dynamics=dyn.SGD(cap=cap),
+            out=out,
+            threads=threads,
+            progress=f"sweep of {experiment}, columns",
+        )
         config = {"experiment": experiment, "seeds": seeds, "x": x, "y": y, "steps": steps}
         store.save(out / "results.nc", store.Results.from_dict({"sweep": dataset}), config)
         write_figure(out / "figure", draw_plane(dataset, zero_loss=setting.problem.zero_loss))

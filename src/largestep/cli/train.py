@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from largestep.cli.app import app
+from largestep.cli.app import app, stoppable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -15,6 +15,7 @@ __all__ = ["train"]
 
 
 @app.command()
+@stoppable("The same command with --resume goes on.")
 def train(
     context: typer.Context,
     preset: Annotated[str, typer.Argument(help="digits, resnet18 or densenet100.")],

@@ -163,7 +163,7 @@ class Network(HoldsCompiled, ABC):
     def jacobian(
         self, theta: Float[np.ndarray, " p"], x: Float[np.ndarray, "n d"]
     ) -> Float[np.ndarray, "n p"]:
-        """Return φ_θ(x), whose row i is the gradient ∇_θ h_θ(x_i); NaN where θ or x_i is not finite.
+        """Return φ_θ(x), whose row i is the gradient ∇_θ h_θ(x_i); NaN if θ or x_i is not finite.
 
         Raises
         ------
