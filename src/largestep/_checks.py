@@ -1,7 +1,7 @@
 """Checks at the border: errors that name the parameter, the value seen and what would be right."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from types import EllipsisType
 from typing import Any
@@ -12,6 +12,9 @@ __all__ = [
     "array",
     "integer",
     "integer_of",
+    "integers",
+    "kind",
+    "mapping",
     "number",
     "number_of",
     "seeds",
@@ -33,9 +36,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def integer(name: str, value: Any, *, at_least: int, at_most: int = _LARGEST) -> int:
+def integer(name: str, value: Any, *, at_least: int, at_most: float = _LARGEST) -> int:
     """Return `value` as an int, or say why it can't be one."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    # NumPy counts durations among the integers.
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {shown(value)} ({type(value).__name__})")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {shown(value)}")
@@ -85,6 +89,20 @@ def number_of(owner: Any, name: str, **bounds: float) -> float:
     return value
 
 
+def kind(name: str, value: Any, right: type) -> None:
+    """Raise TypeError if `value` is none of a class's instances."""
+    if not isinstance(value, right):
+        hint = "; it is a class: call it" if isinstance(value, type) else ""
+        raise TypeError(f"{name} must be a {right.__name__}, got {shown(value)}{hint}")
+
+
+def mapping(name: str, value: Any) -> Mapping[Any, Any]:
+    """Return `value` if it is a mapping, or say that it is none."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping, got {shown(value)} ({type(value).__name__})")
+    return value
+
+
 def array(name: str, value: Any, *, dimensions: int) -> np.ndarray:
     """Return `value` as a C-contiguous float64 array of its own, every entry finite."""
     given = _real(name, value)
@@ -118,6 +136,16 @@ def view(name: str, value: Any, *, shape: tuple[int | EllipsisType | None, ...])
         return np.asarray(given, dtype=np.float64)
 
 
+def integers(name: str, value: Any) -> np.ndarray:
+    """Return `value` as an array of int64, of any shape."""
+    given = _real(name, value)
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {given.dtype}: {shown(value)}")
+    if given.dtype == np.uint64 and given.size and given.max() > _LARGEST:
+        raise ValueError(f"{name} must hold integers up to {_LARGEST}, got {given.max()}")
+    return given.astype(np.int64)
+
+
 def unmasked(name: str, value: Any) -> Any:
     """Return `value`, or say that entries of it are masked: arithmetic would forget which."""
     if isinstance(value, np.ma.MaskedArray):
@@ -132,7 +160,10 @@ def unmasked(name: str, value: Any) -> Any:
 
 def seeds(values: int | Iterable[int]) -> list[int]:
     """Return distinct non-negative seeds; an integer stands for that one seed."""
-    listed = list(values) if isinstance(values, Iterable) else [values]
+    try:
+        listed = list(values) if isinstance(values, Iterable) else [values]
+    except TypeError:  # an array of no dimensions
+        listed = [values]
     result = [integer("seeds", seed, at_least=0) for seed in listed]
     if not result:
         raise ValueError("seeds must name at least one seed, got none")

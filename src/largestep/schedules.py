@@ -42,7 +42,9 @@ class Schedule(ABC):
         ValueError
             If a fraction lies outside [0, 1] or is NaN, or the step size at one is not finite.
         """
-        t = np.atleast_1d(_checks.view("t", t, shape=(None,) * min(np.ndim(t), 1)))
+        t = np.atleast_1d(_checks.view("t", t, shape=(...,)))
+        if t.ndim > 1:
+            raise ValueError(f"t must be a fraction or a list of them, got shape {t.shape}")
         outside = ~((t >= 0) & (t <= 1))
         if outside.any():
             raise ValueError(f"t must lie in [0, 1], got {t[outside][0]}")
@@ -72,7 +74,7 @@ class Schedule(ABC):
         return _Scaled(self, 1.0 / _checks.number("divisor", divisor, above=0.0))
 
 
-def as_schedule(value: "Schedule | float", name: str = "step_size") -> Schedule:
+def as_schedule(value: "Schedule | float", name: str = "value") -> Schedule:
     """Return a schedule as it is, and a number as the constant schedule of that step size."""
     if isinstance(value, Schedule):
         return value
@@ -117,13 +119,11 @@ def decay(before: Schedule | float, *, factor: float, at: float) -> Schedule:
 
     Decays nest: the outer one divides what the inner one has reached.
     """
-    schedule = _Decay(
-        as_schedule(before, "before"),
-        _checks.number("factor", factor, above=0.0),
-        _checks.number("at", at, at_least=0.0, at_most=1.0),
-    )
+    factor = _checks.number("factor", factor, above=0.0)
+    at = _checks.number("at", at, at_least=0.0, at_most=1.0)
+    schedule = _Decay(as_schedule(before, "before"), factor, at)
     try:
-        schedule(schedule.at)
+        schedule(at)
     except ValueError as error:
         raise ValueError(f"factor must leave a finite step size, got {factor:g}: {error}") from None
     return schedule
@@ -137,11 +137,7 @@ def piecewise(pieces: Mapping[float, Schedule | float]) -> Schedule:
     pieces : {fraction: schedule or step size}; the first fraction must be 0. Every schedule is
         evaluated at the t of the whole run, not of its own piece.
     """
-    if not isinstance(pieces, Mapping):
-        raise TypeError(
-            f"pieces must be a mapping from fractions to schedules, got {_checks.shown(pieces)}"
-        )
-    if not pieces:
+    if not _checks.mapping("pieces", pieces):
         raise ValueError("pieces must name at least one schedule, got none")
     starts = [_checks.number("pieces", at, at_least=0.0, at_most=1.0) for at in pieces]
     if starts != sorted(set(starts)) or starts[0] != 0.0:

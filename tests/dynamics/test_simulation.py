@@ -2,6 +2,7 @@ import json
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -407,11 +408,11 @@ def test_control_c_while_trajectories_are_submitted_stops_those_begun(
         ({"seeds": [0.5]}, TypeError, "seeds must be an integer"),
         ({"seeds": True}, TypeError, "seeds must be an integer"),
         ({"steps": np.nan}, TypeError, "steps must be an integer"),
-        ({"schedules": -0.1}, ValueError, "step_size must be at least 0"),
-        ({"schedules": {"a": 0.1, "b": np.inf}}, ValueError, "step_size must be finite"),
-        ({"schedules": "0.1"}, TypeError, "step_size must be a number"),
+        ({"schedules": -0.1}, ValueError, "schedules must be at least 0"),
+        ({"schedules": {"a": 0.1, "b": np.inf}}, ValueError, r"schedules\['b'\] must be finite"),
+        ({"schedules": "0.1"}, TypeError, "schedules must be a number"),
         ({"threads": 1.5}, TypeError, "threads must be an integer"),
-        ({"record": []}, ValueError, "one or more integer steps"),
+        ({"record": []}, TypeError, "record must hold integers"),
         ({"record": [2, 2]}, ValueError, "record must increase"),
         ({"record": [-1, 2]}, ValueError, "record must increase within"),
         ({"order": np.zeros((9, 1), int)}, ValueError, "order must have shape"),
@@ -422,7 +423,7 @@ def test_control_c_while_trajectories_are_submitted_stops_those_begun(
         ({"residual_bound": np.inf}, ValueError, "residual_bound must be finite"),
         ({"network": ls.networks.DiagonalLinear}, TypeError, "it is a class: call it"),
         ({"seeds": -1}, ValueError, "seeds"),
-        ({"schedules": np.nan}, ValueError, "step_size must be finite, got nan"),
+        ({"schedules": np.nan}, ValueError, "schedules must be finite, got nan"),
         ({"schedules": {}}, ValueError, "at least one schedule"),
         ({"schedules": None}, ValueError, "schedules must be given"),
         ({"dynamics": HoldLoss()}, ValueError, "HoldLoss controls its step size"),
@@ -430,7 +431,7 @@ def test_control_c_while_trajectories_are_submitted_stops_those_begun(
         ({"threads": 0}, ValueError, "threads"),
         ({"record": [5, 3]}, ValueError, "record must increase"),
         ({"record": [0, 11]}, ValueError, "record must increase within"),
-        ({"record": [0.5]}, ValueError, "integer steps"),
+        ({"record": [0.5]}, TypeError, "record must hold integers"),
         ({"order": np.zeros((10, 2), int)}, ValueError, "order must have shape"),
         ({"order": np.full((10, 1), 12)}, ValueError, "indices from 0 to 11, got 12"),
         ({"order": np.zeros((10, 1))}, TypeError, "order must hold integer"),
@@ -511,3 +512,19 @@ def test_a_dynamics_of_ones_own_cannot_lead_out_of_the_examples(
 
     with pytest.raises((TypeError, ValueError), match=message):
         ls.simulate(diagonal, sparse_problem, Own(), 0.1, steps=5)
+
+
+def test_any_kind_of_number_is_a_setting(diagonal, sparse_problem):
+    third = Fraction(1, 4)
+    plain = SGD(batch_size=2, cap=0.25, momentum=0.25)
+    assert SGD(batch_size=np.int8(2), cap=third, momentum=np.float16(0.25)) == plain
+    runs = [
+        ls.simulate(ls.networks.DiagonalLinear(8, u0=u0), sparse_problem, of, u0, steps=5)
+        for of, u0 in ((SGD(2, third, third), third), (plain, 0.25))
+    ]
+    xr.testing.assert_identical(*runs)
+    for bad in (10**400, 10**5000, -(10**400)):
+        with pytest.raises(ValueError, match="cap must be finite, got"):
+            SGD(cap=bad)
+        with pytest.raises(ValueError, match="batch_size must be at"):
+            SGD(batch_size=bad)

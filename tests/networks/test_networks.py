@@ -1,3 +1,5 @@
+import importlib.util
+
 import numpy as np
 import pytest
 from beartype import beartype
@@ -331,3 +333,27 @@ def test_a_start_that_the_network_keeps_is_not_moved(line):
     runs = ls.simulate(Kept(), problem, schedules=0.1, steps=9, seeds=range(3))
     assert (Kept.start == 0.5).all()
     assert (runs.train_loss.isel(step=0) == runs.train_loss[0, 0, 0]).all()
+
+
+CACHED = """
+from numba import types
+from largestep.networks.base import compile_cached
+
+@compile_cached(types.float64(types.float64))
+def double(x):
+    return 2.0 * x
+"""
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:40], lambda b: b[::-1]])
+def test_a_damaged_cache_of_compiled_code_is_made_anew(tmp_path, suffix, damage):
+    path = tmp_path / "cached.py"
+    path.write_text(CACHED)
+    spec = importlib.util.spec_from_file_location("cached", path)
+    for _ in range(2):
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.double(2.0) == 4.0
+        (file,) = (tmp_path / "__pycache__").glob(f"*.{suffix}")
+        file.write_bytes(damage(file.read_bytes()))

@@ -23,6 +23,8 @@ def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit status 1."""
     try:
         app()
-    except (ModuleNotFoundError, OSError, TypeError, ValueError) as error:
-        print(f"largestep: {error}", file=sys.stderr)
+    except (MemoryError, ModuleNotFoundError, OSError, TypeError, ValueError) as error:
+        # A name from a file may hold what a terminal takes for a command.
+        text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(error))
+        print(f"largestep: {text}", file=sys.stderr)
         sys.exit(1)

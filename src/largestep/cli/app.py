@@ -1,7 +1,9 @@
 """The command line's application, and the options that several commands share."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "PLAIN",
     "Correlation",
     "Data",
     "Folder",
@@ -17,8 +20,12 @@ __all__ = [
     "Threads",
     "Weights",
     "app",
+    "piped",
     "stoppable",
 ]
+
+PLAIN: Any = {"markup": False, "emoji": False, "highlight": False}
+"""Settings of a console that prints names as they are: "act[relu]" is no markup."""
 
 app = typer.Typer(
     add_completion=False,
@@ -70,3 +77,14 @@ def stoppable(then: str) -> Callable[[Callable[..., None]], Callable[..., None]]
         return run
 
     return decorate
+
+
+@contextmanager
+def piped() -> Iterator[None]:
+    """Print to a reader that may take no more, as `head` does: that is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes one of the other
+        # What is flushed at the end of the process goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

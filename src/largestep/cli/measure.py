@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app, stoppable
+from largestep.cli.app import PLAIN, Correlation, Data, Folder, Model, Weights, app, stoppable
 
 __all__ = ["measure"]
 
@@ -117,5 +117,5 @@ def measure(
         ]
         table.add_row(*cells)
     # A line for a layer, however narrow the terminal: it can be searched and cut.
-    Console(width=1000).print(table)
+    Console(width=1000, **PLAIN).print(table)
     print(f"The figure and the numbers are in {out}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from largestep.cli.app import app, stoppable
+from largestep.cli.app import PLAIN, app, stoppable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -133,4 +133,4 @@ def _print(results: "xr.Dataset") -> None:
         for part in ("train", "test"):
             loss, error = last[f"{prefix}{part}_loss"], last[f"{prefix}{part}_error"]
             print(f"{loss.attrs['long_name']} {float(loss):.4g}, error {100 * float(error):.2f} %")
-    Console().print(table)
+    Console(**PLAIN).print(table)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from largestep.cli.app import app
+from largestep.cli.app import app, piped
 
 __all__ = ["verify"]
 
@@ -25,11 +25,13 @@ def verify(
     from largestep.verification import verify as run
 
     found = run(folder)
-    for finding in found:
-        if finding.state != "whole":
-            print(f"{finding.path}: {finding.state}: {finding.reason}")
-    whole = sum(finding.state == "whole" for finding in found)
-    print(f"{whole} files are whole.")
-    if any(finding.state in ("damaged", "missing") for finding in found):
-        print("What is damaged or missing is made again by the command that made it.")
+    wrong = any(finding.state in ("damaged", "missing") for finding in found)
+    with piped():
+        for finding in found:
+            if finding.state != "whole":
+                print(f"{finding.path}: {finding.state}: {finding.reason}")
+        print(f"{sum(finding.state == 'whole' for finding in found)} files are whole.")
+        if wrong:
+            print("What is damaged or missing is made again by the command that made it.")
+    if wrong:
         raise typer.Exit(1)

@@ -352,25 +352,21 @@ def _labelled(
     if schedules is None:
         raise ValueError("schedules must be given: a step size, a schedule or several by label")
     if not isinstance(schedules, Mapping):
-        schedule = as_schedule(schedules)
+        schedule = as_schedule(schedules, "schedules")
         return {repr(schedule): schedule}
     if not schedules:
         raise ValueError("schedules must name at least one schedule, got none")
     labels = [str(label) for label in schedules]
     if len(set(labels)) < len(labels):
         raise ValueError(f"schedules must have labels that differ as text, got {labels}")
-    return dict(zip(labels, map(as_schedule, schedules.values()), strict=True))
+    given = (as_schedule(value, f"schedules[{label!r}]") for label, value in schedules.items())
+    return dict(zip(labels, given, strict=True))
 
 
 def _check_kinds(network: Network, problem: Problem, dynamics: Dynamics) -> None:
-    for name, value, kind in (
-        ("network", network, Network),
-        ("problem", problem, Problem),
-        ("dynamics", dynamics, Dynamics),
-    ):
-        if not isinstance(value, kind):
-            hint = "; it is a class: call it" if isinstance(value, type) else ""
-            raise TypeError(f"{name} must be a {kind.__name__}, got {_checks.shown(value)}{hint}")
+    _checks.kind("network", network, Network)
+    _checks.kind("problem", problem, Problem)
+    _checks.kind("dynamics", dynamics, Dynamics)
     for what in ("inputs", "parameters"):
         _checks.integer(f"the network's {what}", getattr(network, what), at_least=1)
     problem.loss.check_function()
@@ -382,10 +378,9 @@ def _check_kinds(network: Network, problem: Problem, dynamics: Dynamics) -> None
 
 
 def _check_record(record: Sequence[int] | np.ndarray, steps: int) -> np.ndarray:
-    recorded = np.asarray(record)
-    if recorded.ndim != 1 or recorded.size == 0 or recorded.dtype.kind not in "iu":
+    recorded = _checks.integers("record", record)
+    if recorded.ndim != 1 or recorded.size == 0:
         raise ValueError(f"record must be a list of one or more integer steps, got {record!r}")
-    recorded = recorded.astype(np.int64)
     if recorded[0] < 0 or recorded[-1] > steps or (np.diff(recorded) <= 0).any():
         raise ValueError(f"record must increase within [0, {steps}], got {record!r}")
     return recorded
@@ -396,10 +391,8 @@ def _check_order(
 ) -> np.ndarray:
     if not dynamics.takes_order:
         raise ValueError(f"order must be left out: {dynamics!r} visits every example")
-    order = np.asarray(order)
+    order = _checks.integers("order", order)
     batch = dynamics.batch(problem.n)
-    if order.dtype.kind not in "iu":
-        raise TypeError(f"order must hold integer example indices, got dtype {order.dtype}")
     full = order[np.newaxis] if order.ndim == 2 else order
     if full.shape not in ((1, steps, batch), (len(seeds), steps, batch)):
         raise ValueError(
@@ -411,11 +404,11 @@ def _check_order(
         raise ValueError(
             f"order must hold indices from 0 to {problem.n - 1}, got {full[outside][0]}"
         )
-    return full.astype(np.int64)
+    return full
 
 
 def _check_initial(initial: np.ndarray, network: Network, seeds: list[int]) -> np.ndarray:
-    given = np.asarray(initial)
+    given = _checks.view("initial", initial, shape=(...,))
     shapes = ((network.parameters,), (len(seeds), network.parameters))
     if given.shape not in shapes:
         raise ValueError(f"initial must have shape {shapes[0]} or {shapes[1]}, got {given.shape}")

@@ -23,6 +23,7 @@ __all__ = [
     "label_panels",
     "legend_above",
     "log_percentages",
+    "plain",
     "write_figure",
 ]
 
@@ -86,6 +87,11 @@ def log_percentages(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def plain(names: Iterable[Any]) -> list[str]:
+    """Return names as Matplotlib prints them as they are: a dollar sign begins no formula."""
+    return [str(name).replace("$", r"\$") for name in names]
 
 
 def write_figure(stem: Path, figure: Figure) -> None:

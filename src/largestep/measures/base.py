@@ -92,11 +92,12 @@ def named(measures: Iterable[str | Measure]) -> list[Measure]:
     """
     makers = [name for name in dir(face) if name not in ("Measure", "named")]
     result = []
-    for measure in measures:
+    for measure in _listed(measures):
         if isinstance(measure, str):
             if measure not in makers:
                 raise ValueError(f"measure must be one of {', '.join(makers)}, got {measure!r}")
             measure = getattr(face, measure)()
+        _checks.kind("measure", measure, Measure)
         result.append(measure)
     names = [measure.name for measure in result]
     taken = {"step_size", "diverged_at", "schedule", "seed", "step"} & set(names)
@@ -106,3 +107,12 @@ def named(measures: Iterable[str | Measure]) -> list[Measure]:
         if names.count(name) > 1:
             raise ValueError(f"measures must have distinct names, got {name!r} twice")
     return result
+
+
+def _listed(measures: Iterable[str | Measure]) -> list[str | Measure]:
+    try:
+        if not isinstance(measures, str):
+            return list(measures)
+    except Exception:  # what can't be gone through says so in many ways
+        pass
+    raise TypeError(f"measure must be a list of measures, got {_checks.shown(measures)}")

@@ -22,10 +22,12 @@ def feature_sparsity(
     Features are normalised per input, as the paper does for small networks. Layers before the
     last have their number in the variable's name: `feature_sparsity_1`, …
     """
-    _checks.number("correlation_threshold", correlation_threshold, above=0.0, at_most=1.0)
-    _checks.integer("layer", layer, at_least=-1)
+    threshold = _checks.number(
+        "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
+    )
+    layer = _checks.integer("layer", layer, at_least=-1)
     name = "feature_sparsity" if layer == -1 else f"feature_sparsity_{layer + 1}"
-    function = partial(_coefficients, correlation_threshold, layer)
+    function = partial(_coefficients, threshold, layer)
     return Measure(name, function, "feature sparsity coefficient", every=every)
 
 

@@ -23,13 +23,16 @@ function reaches the dynamics as a pointer, so that no dynamics is compiled anew
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numba
 import numpy as np
 from jaxtyping import Float
 from numba import types
+from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
 
 from largestep import _checks
 
@@ -60,14 +63,20 @@ def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
             "fastmath": _FAST_BUT_HONEST,
             "error_model": "numpy",
         }
-        try:
-            return numba.njit(signature, cache=True, **options)(function)
-        except RuntimeError as error:
-            # A function typed at a prompt, or installed where nobody may write, has no place
-            # to be cached.
-            if "cannot cache" not in str(error):
+        for _ in range(2):
+            try:
+                return numba.njit(signature, cache=True, **options)(function)
+            except NumbaError:  # the source's own
                 raise
-            return numba.njit(signature, **options)(function)
+            except Exception as error:
+                # A function typed at a prompt, or installed where nobody may write, has no place
+                # to be cached.
+                if "cannot cache" in str(error):
+                    break
+                # A damaged cache raises nearly anything. An empty one is filled anew.
+                with suppress(Exception):
+                    FunctionCache(function).flush()
+        return numba.njit(signature, **options)(function)
 
     return decorate
 

@@ -642,3 +642,18 @@ def test_damaged_weights_of_a_finished_run_are_named(data, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
         train(SETTINGS, data, out=tmp_path, resume=True)
+
+
+def test_numbers_of_numpy_are_numbers(data, tmp_path):
+    settings = replace(
+        SETTINGS,
+        step_size=np.float32(0.125),
+        batch_size=np.int64(8),
+        epochs=np.uint8(1),
+        optimizer_settings={"momentum": np.float64(0.5)},
+    )
+    trained = train(settings, data, out=tmp_path)
+    plain = replace(
+        SETTINGS, step_size=0.125, batch_size=8, epochs=1, optimizer_settings={"momentum": 0.5}
+    )
+    assert_same(train(plain, data, out=tmp_path, resume=True), trained)
