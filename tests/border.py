@@ -384,7 +384,7 @@ def main():
             classes["result" if outcome == "result" else outcome] += 1
             if case is not None:
                 print(f"seed {case[0]}: {case[1]}({', '.join(case[2])}): {outcome}", flush=True)
-        print(dict((k, v) for k, v in classes.items() if k in ("result", "refused")))
+        print({k: v for k, v in classes.items() if k in ("result", "refused")})
         sys.exit(any(outcome not in ("result", "refused") for outcome in classes))
     bad = 0
     for first in range(options.first, options.first + options.cases, 20_000):

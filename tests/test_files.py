@@ -52,9 +52,11 @@ def test_damaged_json_is_named(tmp_path):
         try:
             found = _files.read_json(path, sealed=True)
         except ValueError as error:
-            assert "a.json" in str(error)
+            said = str(error)
         else:  # a space between entries is nothing
             assert found["seeds"] == [0, 1]
+            continue
+        assert "a.json" in said
     _files.write_json(path, [1])
     with pytest.raises(ValueError, match="no digest"):
         _files.read_json(path, sealed=True)
@@ -67,10 +69,10 @@ def test_a_seal_tells_every_flipped_bit_and_every_cut(content):
     for bit in range(8 * len(sealed)):
         damaged = bytearray(sealed)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ValueError, match="it was cut short|not what was written"):
+        with pytest.raises(ValueError, match=r"it was cut short|not what was written"):
             _files.unseal(bytes(damaged))
     for length in range(len(sealed)):
-        with pytest.raises(ValueError, match="it was cut short|not what was written"):
+        with pytest.raises(ValueError, match=r"it was cut short|not what was written"):
             _files.unseal(sealed[:length])
 
 

@@ -71,15 +71,38 @@ def reproduced(tmp_path, monkeypatch, images):
 
 def swept(tmp_path, monkeypatch, images):
     monkeypatch.setattr("largestep.figures.sweep.draw_plane", lambda *_, **__: Figure((1, 1)))
-    return (
-        "sweep diagonal --x step_size=0.1,0.2 --y factor=2 --steps 9 --seeds 1 --threads 1".split()
-    )
+    return [
+        "sweep",
+        "diagonal",
+        "--x",
+        "step_size=0.1,0.2",
+        "--y",
+        "factor=2",
+        "--steps",
+        "9",
+        "--seeds",
+        "1",
+        "--threads",
+        "1",
+    ]
 
 
 def trained(tmp_path, monkeypatch, images):
     monkeypatch.setattr("largestep.figures.training.draw_training", lambda *_: Figure((1, 1)))
     monkeypatch.setattr(data, "load", lambda *_, **__: images)
-    return "train digits --epochs 1 --evaluations 1 --averaging 0.5 --resume --device cpu".split()
+    return [
+        "train",
+        "digits",
+        "--epochs",
+        "1",
+        "--evaluations",
+        "1",
+        "--averaging",
+        "0.5",
+        "--resume",
+        "--device",
+        "cpu",
+    ]
 
 
 def compacted(tmp_path, monkeypatch, images):
@@ -118,7 +141,7 @@ def test_whatever_fails_is_one_line_and_the_next_call_mends_it(
     for number in range(1, deeds + 1, every):
         for kind in list(KINDS) if every == 1 else [list(KINDS)[number % len(KINDS)]]:
             for path in sorted(disk.folder.rglob("*"), reverse=True):
-                path.rmdir() if path.is_dir() else os.unlink(path)
+                path.rmdir() if path.is_dir() else path.unlink()
             disk.count, disk.failing, disk.kind = 0, number, kind
             failed = largestep(*command)
             said = [line for line in failed.stderr.splitlines() if ", about " not in line]

@@ -114,7 +114,7 @@ def test_every_flipped_bit_is_noticed_by_every_reader(folder):
             damaged[bit // 8] ^= 1 << bit % 8
             path.write_bytes(damaged)
             if path.suffix == ".nc":
-                with pytest.raises(ValueError, match="not what was written|cut short"):
+                with pytest.raises(ValueError, match=r"not what was written|cut short"):
                     store.load(path)
             if path.parent.name == "diagonal":
                 with pytest.raises(FileNotFoundError, match="is left out of the page"):

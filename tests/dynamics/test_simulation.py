@@ -1,6 +1,7 @@
 import json
 import signal
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -528,3 +529,43 @@ def test_any_kind_of_number_is_a_setting(diagonal, sparse_problem):
             SGD(cap=bad)
         with pytest.raises(ValueError, match="batch_size must be at"):
             SGD(batch_size=bad)
+
+
+def test_memory_grows_with_what_is_returned_alone(sparse_problem, diagonal):
+    def peak(number):
+        tracemalloc.start()
+        runs = ls.simulate(diagonal, sparse_problem, None, 0.1, steps=10, seeds=range(number))
+        beyond = tracemalloc.get_traced_memory()[1] - runs.nbytes
+        tracemalloc.stop()
+        return beyond
+
+    peak(20)
+    few, many = peak(300), peak(1500)
+    assert many < few + 1_000_000
+
+
+def test_blocks_change_no_bit(sparse_problem, diagonal, monkeypatch):
+    """Trajectories that are measured together are what they are alone, diverged ones too."""
+    schedules = {"calm": 0.1, "wild": 2.0}
+    measure = ["train_loss", "predictions", "nonzero_coordinates", "jacobian_rank"]
+
+    def run():
+        return ls.simulate(
+            diagonal, sparse_problem, None, schedules, steps=30, seeds=range(9), measure=measure
+        )
+
+    together = run()
+    assert together.diverged_at.notnull().any()
+    monkeypatch.setattr(simulation, "_BLOCK_BYTES", 1)
+    assert together.identical(run())
+
+
+def test_a_network_of_ones_own_is_given_one_trajectory_at_a_time(sparse_problem):
+    class Flat(ls.networks.DiagonalLinear):
+        def predict(self, theta, x):
+            assert theta.ndim == 2
+            return (theta[:, :8] * theta[:, 8:]) @ x.T
+
+    own, ours = Flat(8), ls.networks.DiagonalLinear(8)
+    runs = [ls.simulate(n, sparse_problem, None, 0.1, steps=9, seeds=range(4)) for n in (own, ours)]
+    np.testing.assert_array_equal(runs[0].train_loss, runs[1].train_loss)

@@ -157,7 +157,7 @@ def test_half_precision_and_integers_are_measured_in_a_wider_one(metric):
     torch = pytest.importorskip("torch")
     matrix = np.diag([4.0, 2.0, 0.0])
     expected = metric(matrix)
-    for given in (
+    for like in (
         matrix.astype(np.float16),
         matrix.astype(np.uint8),
         matrix.astype(np.longdouble),
@@ -165,7 +165,7 @@ def test_half_precision_and_integers_are_measured_in_a_wider_one(metric):
         torch.from_numpy(matrix).int(),
         torch.from_numpy(matrix).requires_grad_(),
     ):
-        np.testing.assert_allclose(np.asarray(metric(given)), np.asarray(expected), rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(metric(like)), np.asarray(expected), rtol=1e-6)
 
 
 @pytest.mark.parametrize("metric", [effective_rank, jacobian_rank, nonzero_coordinates])

@@ -243,10 +243,10 @@ def test_arrays_that_do_not_fit_never_reach_compiled_code(network, method, rng):
         None,
         [[1.0], [1.0, 2.0]],
     ):
-        with pytest.raises((TypeError, ValueError), match="^theta must"):
+        with pytest.raises((TypeError, ValueError), match=r"^theta must"):
             call(bad, x)
     for bad in (x[0], np.ones((2000, network.inputs + 1)), np.ones((3, 400_000)), x[:, :0], "x"):
-        with pytest.raises((TypeError, ValueError), match="^x must"):
+        with pytest.raises((TypeError, ValueError), match=r"^x must"):
             call(theta, bad)
     every_other = np.asfortranarray(np.repeat(x, 2, axis=0))[::2]
     every_other.flags.writeable = False

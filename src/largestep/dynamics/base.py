@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -72,7 +73,7 @@ class Trajectory:
     ----------
     x, y : (n, d) and (n,) training points.
     order : (steps, batch) → the next example indices, as int64 of that shape.
-    rng : stream of the noise, if the dynamics has any.
+    noise : makes the stream of the noise, which few dynamics have.
     bound : a residual beyond it, or NaN, ends the trajectory as diverged.
     functions : (network's, loss's) compiled functions, which every kernel takes first.
     given : what every kernel takes next; its workspace is this trajectory's own.
@@ -83,7 +84,7 @@ class Trajectory:
     x: np.ndarray
     y: np.ndarray
     order: Callable[[int, int], np.ndarray]
-    rng: np.random.Generator
+    noise: Callable[[], np.random.Generator]
     bound: float
     functions: tuple[Callable[..., float], Callable[..., tuple[float, float, float]]] = field(
         init=False
@@ -102,6 +103,11 @@ class Trajectory:
     def n(self) -> int:
         """Number of training points."""
         return len(self.x)
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """The stream of the noise."""
+        return self.noise()
 
     def descend(
         self,

@@ -21,6 +21,7 @@ def nonzero_coordinates(relative_tolerance: float = 1e-6) -> Measure:
         "nonzero_coordinates",
         partial(_count, tolerance),
         f"coordinates above {tolerance:g} of the largest",
+        stacks=True,
     )
 
 

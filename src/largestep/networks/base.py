@@ -24,6 +24,7 @@ function reaches the dynamics as a pointer, so that no dynamics is compiled anew
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numba
@@ -58,6 +59,9 @@ def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile for one signature at once, keep the machine code on disk, release the GIL."""
 
     def decorate(function: Callable[..., Any]) -> Any:
+        return _found_once(_compile(function), signature)
+
+    def _compile(function: Callable[..., Any]) -> Any:
         options: dict[str, Any] = {
             "nogil": True,
             "fastmath": _FAST_BUT_HONEST,
@@ -79,6 +83,14 @@ def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
         return numba.njit(signature, **options)(function)
 
     return decorate
+
+
+def _found_once(dispatcher: Any, signature: Any) -> Any:
+    """Look up the machine code once: Numba does so anew whenever a function is handed over."""
+    code = dispatcher.overloads[signature.args]
+    dispatcher.get_compile_result = lambda signature: code
+    code.library.get_pointer_to_function = cache(code.library.get_pointer_to_function)
+    return dispatcher
 
 
 compiled = compile_cached(CONTRACT)
@@ -202,8 +214,8 @@ class Network(HoldsCompiled, ABC):
         TypeError, ValueError
             If they are not arrays of real numbers of these shapes.
         """
-        for what in ("inputs", "parameters"):
-            _checks.integer(what, getattr(self, what), at_least=1)
+        _checks.integer("the network's inputs", self.inputs, at_least=1)
+        _checks.integer("the network's parameters", self.parameters, at_least=1)
         leading = (...,) if stacked else ()
         return (
             _checks.view("theta", theta, shape=(*leading, self.parameters)),

@@ -2,7 +2,6 @@
 
 import copy
 import errno
-import json
 import math
 import os
 import signal
