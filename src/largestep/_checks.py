@@ -41,11 +41,12 @@ def integer(name: str, value: Any, *, at_least: int, at_most: float = _LARGEST) 
     # NumPy counts durations among the integers.
     if isinstance(value, bool | np.timedelta64) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {shown(value)} ({type(value).__name__})")
-    if value < at_least:
+    whole = int(value)
+    if whole < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {shown(value)}")
-    if value > at_most:
+    if whole > at_most:
         raise ValueError(f"{name} must be at most {at_most}, got {shown(value)}")
-    return int(value)
+    return whole
 
 
 def number(
@@ -130,7 +131,8 @@ def view(name: str, value: Any, *, shape: tuple[int | EllipsisType | None, ...])
     if len(seen) != len(lengths) or any(
         length not in (None, found) for length, found in zip(lengths, seen, strict=True)
     ):
-        wanted = ", ".join({None: "n", ...: "…"}.get(part, str(part)) for part in shape)
+        words = ["n" if part is None else "…" if part is ... else str(part) for part in shape]
+        wanted = ", ".join(words)
         raise ValueError(f"{name} must have shape ({wanted}), got {given.shape}")
     with np.errstate(over="ignore"):
         return np.asarray(given, dtype=np.float64)
@@ -151,7 +153,7 @@ def unmasked(name: str, value: Any) -> Any:
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
             raise TypeError(
-                f"{name} must not be masked, got {int(np.ma.count_masked(value))} masked entries: "
+                f"{name} must not be masked, got {int(np.ma.getmaskarray(value).sum())} masked entries: "
                 "leave them out or fill them"
             )
         return value.data
@@ -161,7 +163,7 @@ def unmasked(name: str, value: Any) -> Any:
 def seeds(values: int | Iterable[int]) -> list[int]:
     """Return distinct non-negative seeds; an integer stands for that one seed."""
     try:
-        listed = list(values) if isinstance(values, Iterable) else [values]
+        listed: list[Any] = list(values) if isinstance(values, Iterable) else [values]
     except TypeError:  # an array of no dimensions
         listed = [values]
     result = [integer("seeds", seed, at_least=0) for seed in listed]

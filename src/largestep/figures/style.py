@@ -100,7 +100,7 @@ def write_figure(stem: Path, figure: Figure) -> None:
         drawn = io.BytesIO()
         # The salt of the names in an SVG is read when it is written.
         with mpl.rc_context(_SETTINGS):
-            figure.savefig(drawn, format=kind, **options)  # type: ignore[arg-type]
+            figure.savefig(drawn, format=kind, **options)
         _files.write_bytes(stem.with_suffix(f".{kind}"), drawn.getvalue())
         # What the first drawing has laid out stays where it is.
         figure.set_layout_engine("none")
