@@ -152,9 +152,9 @@ def unmasked(name: str, value: Any) -> Any:
     """Return `value`, or say that entries of it are masked: arithmetic would forget which."""
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
+            masked = int(np.ma.getmaskarray(value).sum())
             raise TypeError(
-                f"{name} must not be masked, got {int(np.ma.getmaskarray(value).sum())} masked entries: "
-                "leave them out or fill them"
+                f"{name} must not be masked, got {masked} masked entries: leave them out or fill them"
             )
         return value.data
     return value
