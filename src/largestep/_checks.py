@@ -154,7 +154,7 @@ def unmasked(name: str, value: Any) -> Any:
         if np.ma.is_masked(value):
             masked = int(np.ma.getmaskarray(value).sum())
             raise TypeError(
-                f"{name} must not be masked, got {masked} masked entries: leave them out or fill them"
+                f"{name} must not be masked, got {masked} masked entries: leave out or fill them"
             )
         return value.data
     return value
