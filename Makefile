@@ -6,7 +6,7 @@ BASE_TESTS := tests/cli/test_start.py tests/cli/test_without_pytorch.py tests/ex
 	tests/metrics tests/networks tests/test_*.py
 OUT ?= results
 
-.PHONY: reproduce test test-base test-slow lint format bench docs clean
+.PHONY: reproduce test test-base test-slow fuzz lint format bench docs clean
 
 reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)
@@ -20,6 +20,9 @@ test-base: .venv-base/installed
 
 test-slow: .venv/installed-test
 	$(BIN)/pytest -m slow
+
+fuzz: .venv/installed-test
+	nice $(BIN)/python -m tests.border
 
 lint: .venv/installed-test
 	$(BIN)/ruff check

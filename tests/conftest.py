@@ -54,3 +54,19 @@ def sparse_problem():
 @pytest.fixture(scope="session")
 def diagonal():
     return networks.DiagonalLinear(d=8, u0=0.3, v0=0.1)
+
+
+@pytest.fixture(scope="session")
+def few_images():
+    """Return a data set that a tiny network learns in a moment."""
+    torch = pytest.importorskip("torch")
+    from largestep.deep.data import Dataset
+
+    rng = np.random.default_rng(0)
+
+    def images(n):
+        labels = torch.from_numpy(rng.integers(0, 3, n))
+        noise = torch.from_numpy(rng.integers(0, 128, (n, 1, 6, 6)).astype(np.uint8))
+        return noise + (60 * labels[:, None, None, None]).to(torch.uint8), labels
+
+    return Dataset.of("made up", *images(42), *images(20), 3)

@@ -32,11 +32,13 @@ BLOCKS = (
     "experiments",
     "report",
     "reproduction",
+    "verification",
     "cli",
 )
 """From the top of the house to its door."""
 ROOMS = (
     "_untouched",
+    "weights",
     "batches",
     "features",
     "data",

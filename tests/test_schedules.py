@@ -3,7 +3,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from largestep.schedules import constant, decay, exponential, linear, piecewise, power
+from largestep.schedules import Schedule, constant, decay, exponential, linear, piecewise, power
 
 sizes = st.floats(1e-4, 10.0)
 fractions = st.floats(0.0, 1.0)
@@ -195,3 +195,23 @@ def test_extreme_ramps_do_not_overflow():
 def test_pieces_may_be_many():
     pieces = {i / 100: float(i + 1) for i in range(100)}
     np.testing.assert_array_equal(piecewise(pieces)(np.arange(100) / 100), np.arange(1.0, 101.0))
+
+
+def test_a_step_size_is_never_infinite():
+    with pytest.raises(ValueError, match="factor must leave a finite step size, got 1e-300"):
+        decay(1e10, factor=1e-300, at=0.5)
+    with pytest.raises(ValueError, match="must be finite and not negative, got inf"):
+        (1e300 * constant(1e10))(0.0)
+    with pytest.raises(ValueError, match="before must be at least 0"):
+        decay(-1.0, factor=2.0, at=0.5)
+    with pytest.raises(ValueError, match=r"start must be finite, got 1000"):
+        linear(10**400, 1)
+
+
+def test_a_schedule_of_ones_own_gives_a_step_size_for_each_t():
+    class Two(Schedule):
+        def _at(self, t):
+            return np.ones(2)
+
+    with pytest.raises(ValueError, match=r"for each t, \(3,\), got \(2,\)"):
+        Two()(np.zeros(3))

@@ -54,3 +54,36 @@ def test_cliffs_delta_counts_pairs():
     assert cliffs_delta(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0.0
     assert cliffs_delta(np.array([0.0, 3.0]), np.array([1.0, 2.0])) == 0.0
     assert cliffs_delta(np.array([0.0]), np.array([1.0, 2.0])) == -1.0
+
+
+def test_small_integers_do_not_wrap():
+    one, two = np.array([1], np.uint8), np.array([2], np.uint8)
+    assert cliffs_delta(one, two) == -1.0
+    assert cliffs_delta(np.array([1, 2], np.int8), np.array([-128, 2], np.int8)) == 0.25
+
+
+@pytest.mark.parametrize(
+    "bad", [[np.nan, 1.0], [], [[1.0]], ["a"], np.ma.masked_equal([1.0, 9.0], 9.0), [1j]]
+)
+def test_what_is_no_sample_is_refused_by_name(bad):
+    for call in (
+        lambda: cliffs_delta(bad, np.ones(2)),
+        lambda: energy_test(bad, np.ones(2)),
+    ):
+        with pytest.raises((TypeError, ValueError), match="x "):
+            call()
+
+
+def test_the_energy_test_has_no_scale(rng):
+    x, y = rng.standard_normal(12), rng.standard_normal(12)
+    distance, p_value = energy_test(x, y)
+    for scale in (2.0**-1000, 2.0**1015):
+        assert energy_test(scale * x, scale * y) == (scale * distance, p_value)
+    huge = np.array([1.7e308, -1.7e308])
+    assert energy_test(huge, -huge)[1] == 1.0
+
+
+@pytest.mark.parametrize("bad", [[2.0], [-0.1], [[0.1]]])
+def test_p_values_are_shares(bad):
+    with pytest.raises(ValueError, match="p_values must"):
+        holm(np.array(bad))

@@ -65,6 +65,7 @@ def compact(
     >>> smaller.network.d, smaller.inputs.tolist(), smaller.theta.tolist()
     (1, [0], [2.0, 0.5])
     """
+    _checks.kind("network", network, Network)
     theta = _checks.array("theta", theta, dimensions=1)
     x = _checks.array("x", x, dimensions=2)
     if len(x) == 0:

@@ -23,13 +23,14 @@ array([0.5, 1. ])
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numba import types
 
 from largestep import _checks
-from largestep.networks.base import HoldsCompiled, compile_cached
+from largestep.networks.base import HoldsCompiled, check_compiled, compile_cached
 
 __all__ = ["CONTRACT", "Logistic", "Loss", "Squared", "compiled", "logistic", "squared"]
 
@@ -79,8 +80,25 @@ class Loss(HoldsCompiled, ABC):
         """Return ∂²ℓ/∂h² at (h_i, y_i)."""
         return self._evaluate(h, y)[2]
 
+    def check_function(self) -> None:
+        """Raise TypeError if `value_slope_curvature` is not made by `losses.compiled`."""
+        name = f"value_slope_curvature of {type(self).__name__}"
+        check_compiled(name, self.value_slope_curvature, CONTRACT)
+
+    def _checked(self, h: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return both as float64 arrays of one shape: the border of a loss."""
+        h = _checks.view("h", h, shape=(...,))
+        y = _checks.view("y", y, shape=(...,))
+        try:
+            return tuple(np.broadcast_arrays(h, y))  # type: ignore[return-value]
+        except ValueError:
+            raise ValueError(
+                f"h must have shape (…, n) for y of shape {y.shape}, got {h.shape}"
+            ) from None
+
     def _evaluate(self, h: np.ndarray, y: np.ndarray) -> np.ndarray:
-        h, y = np.broadcast_arrays(np.asarray(h, np.float64), np.asarray(y, np.float64))
+        self.check_function()
+        h, y = self._checked(h, y)
         result = np.empty((3, h.size))
         _evaluate(self.value_slope_curvature, h.flatten(), y.flatten(), result)
         return self.scale * result.reshape(3, *h.shape)
@@ -115,7 +133,7 @@ class Squared(Loss):
     value_slope_curvature = _half_square
 
     def __post_init__(self) -> None:
-        _checks.number("factor", self.factor, above=0.0)
+        _checks.number_of(self, "factor", above=0.0)
 
     @property
     def scale(self) -> float:  # type: ignore[override]
@@ -126,6 +144,7 @@ class Squared(Loss):
         self, h: Float[np.ndarray, "*k n"], y: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, "*k n"]:
         """Return factor · (h_i − y_i)²."""
+        h, y = self._checked(h, y)
         result: np.ndarray = self.factor * np.subtract(h, y) ** 2
         return result
 

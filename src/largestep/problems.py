@@ -51,7 +51,10 @@ class Problem:
             hint = "; it is a class: call it" if isinstance(self.loss, type) else ""
             raise TypeError(f"loss must be a Loss of largestep.losses, got {self.loss!r}{hint}")
         if (self.x_test is None) != (self.y_test is None):
-            raise ValueError("x_test and y_test must be given together, or both left out")
+            missing = "x_test" if self.x_test is None else "y_test"
+            raise ValueError(
+                f"x_test and y_test must be given together, or both left out, got no {missing}"
+            )
         x_test = self.x_train if self.x_test is None else self.x_test
         y_test = self.y_train if self.y_test is None else self.y_test
         pairs = {"train": (self.x_train, self.y_train), "test": (x_test, y_test)}
@@ -72,7 +75,7 @@ class Problem:
                 f"x_test must have {self.d} columns as x_train has, got {self.test_inputs.shape[1]}"
             )
         if self.truth is not None:
-            truth = np.asarray(self.truth)
+            truth = _checks.view("truth", self.truth, shape=(...,))
             self._freeze("truth", _checks.array("truth", truth, dimensions=truth.ndim))
 
     def _freeze(self, name: str, value: np.ndarray) -> None:
@@ -144,7 +147,7 @@ def sparse_regression(
     d = _checks.integer("d", d, at_least=1)
     nonzeros = _checks.integer("nonzeros", nonzeros, at_least=1)
     test_points = _checks.integer("test_points", test_points, at_least=1)
-    seed = _checks.integer("seed", seed, at_least=0)
+    seed = _checks.integer("seed", seed, at_least=0, at_most=2**32 - 1)
     noise = _checks.number("noise", noise, at_least=0.0)
     if nonzeros > d:
         raise ValueError(f"nonzeros must be at most d = {d}, got {nonzeros}")
@@ -159,7 +162,10 @@ def sparse_regression(
     truth[support:] = 0.0
     truth /= np.linalg.norm(truth)
     # Drawn last, so that the noiseless problem of the same seed has the same data.
-    y_train = x_train @ truth + noise * rng.standard_normal(n)
+    with np.errstate(over="ignore"):
+        y_train = x_train @ truth + noise * rng.standard_normal(n)
+    if not np.isfinite(y_train).all():
+        raise ValueError(f"noise must leave finite targets, got {noise:g}")
     return Problem(
         x_train,
         y_train,
@@ -221,14 +227,19 @@ def from_teacher(
     """
     n = _checks.integer("n", n, at_least=1)
     test_points = _checks.integer("test_points", test_points, at_least=1)
+    _checks.kind("teacher", teacher, Network)
     truth = _checks.array("theta", theta, dimensions=1)
     if len(truth) != teacher.parameters:
         raise ValueError(f"theta must have {teacher.parameters} entries, got {len(truth)}")
-    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0))
+    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0, at_most=2**32 - 1))
     x = rng.standard_normal((n + test_points, teacher.inputs))
     if on_sphere:
         x /= np.linalg.norm(x, axis=1, keepdims=True)
-    y = teacher.predict(truth, x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = teacher.predict(truth, x)
+    if not np.isfinite(y).all():
+        largest = truth[np.abs(truth).argmax()]
+        raise ValueError(f"theta must give finite targets, got {largest:g} among its entries")
     return Problem(
         x[:n],
         y[:n],

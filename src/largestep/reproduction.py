@@ -53,7 +53,7 @@ def reproduce(
     Raises
     ------
     OSError
-        If the folder can't be written to.
+        If the folder can't be written to, or another process is writing to it.
     ValueError
         If an experiment is unknown, `only_figures` finds no results, or every experiment is broken.
     ModuleNotFoundError
@@ -63,30 +63,31 @@ def reproduce(
     needs_torch = any(experiment.needs_torch for experiment in chosen) and not only_figures
     if needs_torch and find_spec("torch") is None:
         import largestep.deep  # noqa: F401  (says what to install)
-    _files.prepare_folder(out)
-    broken = 0
-    for experiment in chosen:
-        folder = _files.prepare_folder(out / experiment.name)
-        budget = Budget(
-            list(range(experiment.seeds if seeds is None else seeds)),
-            quick=quick,
-            threads=threads,
-            progress=progress,
-            folder=out / "runs",
-            data=data,
-        )
-        try:
-            state = _State.read(experiment, folder)
-            if only_figures:
-                state.show()
-            else:
-                state.bring_up_to_date(budget)
-        except (ImportError, SyntaxError) as error:
-            print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
-            broken += 1
-    if broken == len(chosen):
-        raise ValueError("no experiment is left: every one is broken")
-    return report(out)
+    with _files.exclusive(_files.prepare_folder(out)):
+        broken = 0
+        for experiment in chosen:
+            folder = _files.prepare_folder(out / experiment.name)
+            _files.clear(folder)
+            budget = Budget(
+                list(range(experiment.seeds if seeds is None else seeds)),
+                quick=quick,
+                threads=threads,
+                progress=progress,
+                folder=out / "runs",
+                data=data,
+            )
+            try:
+                state = _State.read(experiment, folder)
+                if only_figures:
+                    state.show()
+                else:
+                    state.bring_up_to_date(budget)
+            except (ImportError, SyntaxError) as error:
+                print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
+                broken += 1
+        if broken == len(chosen):
+            raise ValueError("no experiment is left: every one is broken")
+        return _report(out)
 
 
 def _all_that_run() -> list[Experiment]:
@@ -129,7 +130,7 @@ class _State:
             *(root for root in shown if provenance.defines(*root)), (__name__, "_draw")
         )
         try:
-            config = _files.read_json(folder / "config.json")
+            config = _files.read_json(folder / "config.json", sealed=True)
         except (OSError, ValueError):
             config = {}
         return cls(experiment, folder, computing, showing, config)
@@ -184,7 +185,7 @@ class _State:
             "files": {name: _files.digest(self.folder / name) for name in ("results.nc", *made)},
         }
         self.config["shown"] = self._shown()
-        _files.write_json(self.folder / "config.json", self.config)
+        _files.write_json(self.folder / "config.json", self.config, sealed=True)
 
     def _made(self) -> list[str]:
         return [name for name in self.config["files"] if name != "results.nc"]
@@ -226,23 +227,35 @@ def report(out: Path) -> Path:
     Raises
     ------
     OSError
-        If there is nothing to report.
+        If there is nothing to report, or another process is writing to the folder.
     """
+    if not out.is_dir():
+        raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
+    with _files.exclusive(out):
+        return _report(out)
+
+
+def _report(out: Path) -> Path:
     from largestep.report.page import Section, write_page
 
-    sections = [
-        Section(
-            experiment,
-            folder,
-            [name for name in config["files"] if Path(name).suffix in (".svg", ".gif")],
-            claims=_files.read_json(folder / "claims.json"),
-            config=config,
-        )
-        for name, experiment in catalogue.find().items()
-        if (config := _finished(folder := out / name)) is not None
-    ]
+    sections, left_out = [], []
+    for name, experiment in catalogue.find().items():
+        folder = out / name
+        if not (folder / "config.json").exists():
+            continue
+        try:
+            config = _as_written(folder)
+            pictures = [p for p in config["files"] if Path(p).suffix in (".svg", ".gif")]
+            claims = _files.read_json(folder / "claims.json")
+        except (OSError, ValueError) as error:
+            left_out.append(f"{folder} is left out of the page: {error}")
+        else:
+            sections.append(Section(experiment, folder, pictures, claims=claims, config=config))
     if not sections:
-        raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
+        hint = f"{out} holds no results: run `largestep reproduce` first"
+        raise FileNotFoundError("; ".join(left_out) or hint)
+    for line in left_out:
+        print(line, file=sys.stderr)
     names = " ".join(section.experiment.name for section in sections)
     numbers = {
         len(s.config["seeds"]) for s in sections if len(s.config["seeds"]) != s.experiment.seeds
@@ -254,16 +267,20 @@ def report(out: Path) -> Path:
     return page
 
 
-def _finished(folder: Path) -> dict[str, Any] | None:
-    """Return what a folder's configuration says if all that it names is there as it says."""
+def _as_written(folder: Path) -> dict[str, Any]:
+    """Return what a folder's configuration says.
+
+    Raises
+    ------
+    OSError, ValueError
+        If a file that it names is missing or not as it says.
+    """
+    config: dict[str, Any] = _files.read_json(folder / "config.json", sealed=True)
     try:
-        config: dict[str, Any] = _files.read_json(folder / "config.json")
-        whole = all(_files.digest(folder / name) == d for name, d in config["files"].items())
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / 'config.json'} cannot be read: {error!r}") from error
-    if not whole:
-        print(f"{folder} is not as it was written and left out of the page", file=sys.stderr)
-        return None
+        files = dict(config["files"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{folder / 'config.json'} names no files") from None
+    for name, written in files.items():
+        if _files.digest(folder / Path(name).name) != written:
+            raise ValueError(f"{folder / name} is damaged: it is not as it was written")
     return config

@@ -42,13 +42,27 @@ class Schedule(ABC):
         Raises
         ------
         ValueError
-            If a fraction lies outside [0, 1] or is NaN.
+            If a fraction lies outside [0, 1] or is NaN, or the step size at one is not finite.
         """
-        t = np.atleast_1d(np.asarray(t, dtype=np.float64))
+        t = np.atleast_1d(_checks.view("t", t, shape=(...,)))
+        if t.ndim > 1:
+            raise ValueError(f"t must be a fraction or a list of them, got shape {t.shape}")
         outside = ~((t >= 0) & (t <= 1))
         if outside.any():
             raise ValueError(f"t must lie in [0, 1], got {t[outside][0]}")
-        return self._at(t)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sizes = np.ascontiguousarray(self._at(t), dtype=np.float64)
+        if sizes.shape != t.shape:
+            raise ValueError(
+                f"a schedule must give a step size for each t, {t.shape}, got {sizes.shape}"
+            )
+        usable = (sizes >= 0.0) & (sizes < np.inf)
+        if not usable.all():
+            raise ValueError(
+                f"step sizes must be finite and not negative, got {sizes[~usable][0]} of "
+                f"{self!r} at t = {t[~usable][0]:g}"
+            )
+        return sizes
 
     @abstractmethod
     def _at(self, t: np.ndarray) -> np.ndarray: ...
@@ -62,9 +76,11 @@ class Schedule(ABC):
         return _Scaled(self, 1.0 / _checks.number("divisor", divisor, above=0.0))
 
 
-def as_schedule(value: "Schedule | float") -> Schedule:
+def as_schedule(value: "Schedule | float", name: str = "value") -> Schedule:
     """Return a schedule as it is, and a number as the constant schedule of that step size."""
-    return value if isinstance(value, Schedule) else constant(value)
+    if isinstance(value, Schedule):
+        return value
+    return constant(_checks.number(name, value, at_least=0.0))
 
 
 def constant(step_size: float) -> Schedule:
@@ -105,11 +121,14 @@ def decay(before: Schedule | float, *, factor: float, at: float) -> Schedule:
 
     Decays nest: the outer one divides what the inner one has reached.
     """
-    return _Decay(
-        as_schedule(before),
-        _checks.number("factor", factor, above=0.0),
-        _checks.number("at", at, at_least=0.0, at_most=1.0),
-    )
+    factor = _checks.number("factor", factor, above=0.0)
+    at = _checks.number("at", at, at_least=0.0, at_most=1.0)
+    schedule = _Decay(as_schedule(before, "before"), factor, at)
+    try:
+        schedule(at)
+    except ValueError as error:
+        raise ValueError(f"factor must leave a finite step size, got {factor:g}: {error}") from None
+    return schedule
 
 
 def piecewise(pieces: Mapping[float, Schedule | float]) -> Schedule:
@@ -120,12 +139,13 @@ def piecewise(pieces: Mapping[float, Schedule | float]) -> Schedule:
     pieces : {fraction: schedule or step size}; the first fraction must be 0. Every schedule is
         evaluated at the t of the whole run, not of its own piece.
     """
-    if not pieces:
+    if not _checks.mapping("pieces", pieces):
         raise ValueError("pieces must name at least one schedule, got none")
     starts = [_checks.number("pieces", at, at_least=0.0, at_most=1.0) for at in pieces]
     if starts != sorted(set(starts)) or starts[0] != 0.0:
         raise ValueError(f"pieces must start at 0 and increase, got {starts}")
-    return _Piecewise(tuple(starts), tuple(as_schedule(piece) for piece in pieces.values()))
+    followed = (as_schedule(piece, "pieces") for piece in pieces.values())
+    return _Piecewise(tuple(starts), tuple(followed))
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,7 +180,7 @@ class _Decay(Schedule):
     at: float
 
     def _at(self, t: np.ndarray) -> np.ndarray:
-        after = self.before(self.at)[0] / self.factor
+        after = np.divide(self.before(self.at)[0], self.factor)
         return np.where(t < self.at, self.before(t), after)
 
     def __repr__(self) -> str:

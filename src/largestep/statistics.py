@@ -45,6 +45,9 @@ def energy_test(
         )
     n = len(x)
     pooled = np.concatenate([x, y])
+    # A power of two rounds nothing, and keeps distances and their sums from overflowing.
+    exponent = int(np.frexp(np.abs(pooled).max())[1])
+    pooled = np.ldexp(pooled, -exponent)
     distances = np.abs(pooled[:, np.newaxis] - pooled)
     labels = np.repeat([1.0, -1.0], n)
     rng = np.random.default_rng(_checks.integer("seed", seed, at_least=0))
@@ -55,18 +58,29 @@ def energy_test(
     permuted = -np.einsum("ki,ki->k", shuffled @ distances, shuffled) / n**2
     tolerance = 1e-12 * distances.max()
     exceeding = int(np.sum(permuted >= observed - tolerance))
-    return max(0.0, observed), (1 + exceeding) / (1 + count)
+    distance = float(np.ldexp(max(0.0, observed), exponent))
+    return distance, (1 + exceeding) / (1 + count)
 
 
 def cliffs_delta(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> float:
     """Return P(x > y) − P(x < y), an effect size between −1 and 1; ties count for neither.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a sample is empty, or holds a value that is not a finite number.
 
     Examples
     --------
     >>> cliffs_delta(np.array([2.0, 3.0]), np.array([0.0, 1.0]))
     1.0
     """
-    return float(np.mean(np.sign(np.subtract.outer(x, y))))
+    x, y = _checks.array("x", x, dimensions=1), _checks.array("y", y, dimensions=1)
+    for name, sample in (("x", x), ("y", y)):
+        if len(sample) == 0:
+            raise ValueError(f"{name} must hold at least one value, got none")
+    above, below = np.greater.outer(x, y), np.less.outer(x, y)
+    return (int(above.sum()) - int(below.sum())) / above.size
 
 
 def holm(p_values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
@@ -74,11 +88,20 @@ def holm(p_values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
 
     NaN stays NaN and is not counted.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not one-dimensional, or one is not from 0 to 1.
+
     Examples
     --------
     >>> holm(np.array([0.01, 0.04, 0.03]))
     array([0.03, 0.06, 0.06])
     """
+    p_values = _checks.view("p_values", p_values, shape=(None,))
+    outside = (p_values < 0.0) | (p_values > 1.0)
+    if outside.any():
+        raise ValueError(f"p_values must be from 0 to 1, got {p_values[outside][0]}")
     corrected = np.full(len(p_values), np.nan)
     usable = np.flatnonzero(np.isfinite(p_values))
     order = usable[np.argsort(p_values[usable])]

@@ -1,5 +1,6 @@
 """Results in, results out: NetCDF files, written in one step and read whole or not at all."""
 
+import io
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -10,26 +11,34 @@ import xarray as xr
 
 from largestep import _files
 
-__all__ = ["Results", "load", "save", "taken_up_or_computed"]
+__all__ = ["Results", "load", "save", "taken_up_or_computed", "to_bytes"]
 
 Results = xr.DataTree
 """The datasets of one experiment, a node for each simulation, under the names that group them."""
 
 
 def save(path: Path, results: Results, config: Mapping[str, Any]) -> None:
-    """Write results and their configuration to one NetCDF file, in one step."""
+    """Write results and their configuration to one NetCDF file, in one step.
+
+    Its last bytes are a digest of all others, which readers of NetCDF pass over.
+    """
     tree = results.copy(deep=False)
     tree.attrs["configuration"] = json.dumps(config)
+    _files.write_bytes(path, _files.seal(to_bytes(tree)))
+
+
+def to_bytes(tree: Results) -> bytes:
+    """Return datasets as the content of a compressed NetCDF file.
+
+    HDF5 never writes to the disk itself: where one is full, it ends the process.
+    """
     encoding = {
         node.path: {name: {"zlib": True, "complevel": 4} for name in node.data_vars}
         for node in tree.subtree
     }
-    _files.atomically(
-        path,
-        lambda temporary: tree.to_netcdf(
-            temporary, engine="h5netcdf", format="NETCDF4", encoding=encoding
-        ),
-    )
+    buffer = io.BytesIO()
+    tree.to_netcdf(buffer, engine="h5netcdf", format="NETCDF4", encoding=encoding)
+    return buffer.getvalue()
 
 
 def load(path: Path) -> tuple[Results, dict[str, Any]]:
@@ -38,17 +47,20 @@ def load(path: Path) -> tuple[Results, dict[str, Any]]:
     Raises
     ------
     OSError
-        If the file is missing.
+        If the file is missing or can't be read.
     ValueError
         If it is not a results file, or damaged.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"no results at {path}")
+    content = _files.read_bytes(path)
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
+        # Before HDF5 sees it, which damaged bytes may lead anywhere.
+        whole = io.BytesIO(_files.unseal(content))
+        with xr.open_datatree(whole, engine="h5netcdf") as tree:
             results = tree.load()
             config = json.loads(results.attrs.pop("configuration"))
-    except Exception as error:  # a damaged HDF5 file raises nearly anything
+    except Exception as error:  # a file that is none of ours raises nearly anything
         raise ValueError(f"{path} cannot be read as results: {error}") from error
     if not results.children:
         raise ValueError(f"{path} cannot be read as results: it holds none")

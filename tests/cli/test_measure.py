@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +128,22 @@ def test_the_figure_of_a_probe_names_every_layer_once(inputs):
     boxes = [label.get_window_extent() for label in drawing.axes[2].get_yticklabels()]
     assert len(boxes) == 20
     assert not any(above.overlaps(below) for above, below in pairwise(boxes))
+
+
+def test_names_are_data_in_terminals_and_figures(measure, inputs, capsys):
+    names = ["act[relu]", "[/x]", "$x_{$"]
+    text = "from torch import nn\n\ndef build():\n    model = nn.Sequential()\n"
+    for name in names:
+        text += f"    model.add_module({name!r}, nn.ReLU())\n"
+    Path("odd.py").write_text(text + "    return model\n")
+    assert measure("odd.py:build", "--data", "x.npy") == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in names)
+
+
+def test_what_a_file_says_is_no_command_to_the_terminal(measure, inputs, capsys):
+    save_file({"\x1b[2J": torch.ones(1)}, "w.safetensors")
+    assert measure("net.py:build", "--data", "x.npy", "--weights", "w.safetensors") == 1
+    said = capsys.readouterr().err
+    assert "\\x1b[2J" in said
+    assert "\x1b" not in said

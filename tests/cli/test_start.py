@@ -48,3 +48,11 @@ def test_mistakes_get_one_reason_and_a_failing_status(arguments, message, tmp_pa
     assert failed.returncode != 0
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_a_reader_that_takes_no_more_is_no_error(command):
+    listing = subprocess.Popen([command, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    listing.stdout.close()  # before anything is written, as the first line of `head` may be
+    _, said = listing.communicate(timeout=60)
+    assert listing.returncode == 0
+    assert said == b""

@@ -9,7 +9,8 @@ from torch import nn
 
 from largestep.cli import main
 from largestep.deep import data, models
-from largestep.deep.loading import load_arrays, load_data, load_model
+from largestep.deep.loading import load_arrays, load_data, load_model, read_weights
+from largestep.deep.weights import to_bytes as weights_to_bytes
 
 torch.set_num_threads(1)
 
@@ -114,7 +115,7 @@ def test_every_other_example_of_a_file_is_held_out(tmp_path):
         ("gone.py:build", FileNotFoundError, "no file"),
         ("net.py:missing", ValueError, "no function 'missing'; it has build, nothing"),
         ("net.py:nothing", TypeError, "must return a torch.nn.Module"),
-        (".", FileNotFoundError, "neither model.py nor config.json"),
+        (".", FileNotFoundError, "holds no config.json"),
     ],
 )
 def test_a_model_that_cannot_be_had(net, monkeypatch, spec, error, message):
@@ -159,7 +160,7 @@ def test_nothing_is_unpickled(net, tmp_path, capsys):
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
 def test_damaged_weights(net, tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match="cannot be read as weights"):
+    with pytest.raises(ValueError, match=f"{name} (cannot be read as weights|is damaged)"):
         load_model(f"{net}:build", tmp_path / name)
     with pytest.raises(FileNotFoundError, match="no weights"):
         load_model(f"{net}:build", tmp_path / f"gone-{name}")
@@ -243,9 +244,10 @@ def test_the_command_line(net, tmp_path, monkeypatch, capsys):
     assert load_file(out / "model.safetensors")["layer_0.weight"].shape == (4, 4)
     assert (out / "figure.svg").is_file()
     # What is written can be loaded, and compacted again: nothing is left to go.
-    smaller, original = load_model(str(out)), load_model(f"{net}:build", arguments[1])
+    code = f"{out / 'model.py'}:Model"
+    smaller, original = load_model(code), load_model(f"{net}:build", arguments[1])
     torch.testing.assert_close(smaller(torch.from_numpy(x)), original(torch.from_numpy(x)))
-    again = ["compact", out, "--data", tmp_path / "x.npz", "--out", tmp_path / "smaller"]
+    again = ["compact", code, "--data", tmp_path / "x.npz", "--out", tmp_path / "smaller"]
     assert command(monkeypatch, *again) == 0
     report = json.loads((tmp_path / "smaller" / "report.json").read_text())
     assert report["parameters_before"] == report["parameters_after"]
@@ -257,12 +259,100 @@ def test_the_command_line_on_a_run(tmp_path, monkeypatch, capsys):
     assert command(monkeypatch, "compact", path, "--out", tmp_path / "o", "--examples", 50) == 0
     assert json.loads((tmp_path / "o" / "report.json").read_text())["batch_size"] == 50
     # The smaller model has the run's data, and can be measured and compacted like the run.
-    (x, _), _ = load_data(None, None, str(tmp_path / "o"))
+    code = f"{tmp_path / 'o' / 'model.py'}:Model"
+    (x, _), _ = load_data(None, None, code)
     assert len(x) == 300
-    assert command(monkeypatch, "measure", tmp_path / "o", "--out", tmp_path / "m") == 0
+    assert command(monkeypatch, "measure", code, "--out", tmp_path / "m") == 0
 
 
 def test_the_command_line_says_what_is_wrong(net, tmp_path, monkeypatch, capsys):
     assert command(monkeypatch, "compact", f"{net}:build", "--out", tmp_path / "o") == 1
     assert "must be named with --data" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_code_in_a_folder_is_not_run_unless_it_is_named(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "run"
+    run_folder(path, classes=10, channels=1, widths=[4, 8])
+    trap = "open('trapped', 'w').close()\nfrom torch.nn import Identity as Model"
+    (path / "model.py").write_text(trap)
+    monkeypatch.chdir(tmp_path)
+    for name in ("measure", "compact"):
+        assert command(monkeypatch, name, path, "--examples", 20, "--out", f"o-{name}") == 0
+        (path / "config.json").rename("config.json")
+        assert command(monkeypatch, name, path, "--examples", 20, "--out", "other") == 1
+        assert f"name {path}/model.py:Model" in capsys.readouterr().err
+        (tmp_path / "config.json").rename(path / "config.json")
+    # What `compact` has written says itself that it is code.
+    assert command(monkeypatch, "measure", "o-compact") == 1
+    assert "name o-compact/model.py:Model" in capsys.readouterr().err
+    assert command(monkeypatch, "measure", "o-compact/model.py:Model") == 0
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_compacting_overwrites_no_run_and_leaves_nothing_of_the_model_before(
+    net, tmp_path, monkeypatch, capsys
+):
+    path, out = tmp_path / "run", tmp_path / "out"
+    run_folder(path, classes=10, channels=1, widths=[4, 8])
+    whole = (path / "model.safetensors").read_bytes()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "checkpoint.safetensors").touch()
+    for there, message in ((path, "holds the model itself"), ("other", "holds a training run")):
+        assert command(monkeypatch, "compact", path, "--out", tmp_path / there) == 1
+        assert message in capsys.readouterr().err
+    assert (path / "model.safetensors").read_bytes() == whole
+    assert command(monkeypatch, "compact", path, "--examples", 20, "--out", out) == 0
+    save_file(weights(), tmp_path / "w.safetensors")
+    np.save(tmp_path / "x.npy", np.ones((4, 4), np.float32))
+    arguments = ["--weights", tmp_path / "w.safetensors", "--data", tmp_path / "x.npy"]
+    assert command(monkeypatch, "compact", f"{net}:build", *arguments, "--out", out) == 0
+    with pytest.raises(ValueError, match="must be named with --data"):
+        load_data(None, None, f"{out / 'model.py'}:Model")
+
+
+def test_every_flipped_bit_in_weights_is_noticed_or_changes_nothing(tmp_path):
+    tensors = {"x": torch.arange(6.0).reshape(2, 3), "flag": torch.tensor(True)}
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(weights_to_bytes(tensors))
+    whole = path.read_bytes()
+    unseen = 0
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            found = read_weights(path)
+        except ValueError as error:
+            said = str(error)
+        else:
+            unseen += 1
+            assert found.keys() == tensors.keys()
+            assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+            assert all(found[name].dtype == tensors[name].dtype for name in tensors)
+            continue
+        assert "w.safetensors is damaged" in said
+    assert unseen < 0.05 * 8 * len(whole)
+    save_file(tensors, path)  # as others write them
+    assert torch.equal(read_weights(path)["x"], tensors["x"])
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.npy", "x.safetensors"])
+def test_damaged_arrays_are_one_line_that_names_them(tmp_path, name):
+    x = np.arange(12.0).reshape(6, 2)
+    path = tmp_path / name
+    if name == "x.npz":
+        np.savez_compressed(path, inputs=x)
+    elif name == "x.npy":
+        np.save(path, x)
+    else:
+        save_file({"inputs": torch.from_numpy(x)}, path)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+        said = name
+        try:
+            load_arrays(path)
+        except (ValueError, TypeError) as error:
+            said = str(error)
+        assert name in said

@@ -1,7 +1,9 @@
 import json
 import signal
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -407,11 +409,11 @@ def test_control_c_while_trajectories_are_submitted_stops_those_begun(
         ({"seeds": [0.5]}, TypeError, "seeds must be an integer"),
         ({"seeds": True}, TypeError, "seeds must be an integer"),
         ({"steps": np.nan}, TypeError, "steps must be an integer"),
-        ({"schedules": -0.1}, ValueError, "step_size must be at least 0"),
-        ({"schedules": {"a": 0.1, "b": np.inf}}, ValueError, "step_size must be finite"),
-        ({"schedules": "0.1"}, TypeError, "step_size must be a number"),
+        ({"schedules": -0.1}, ValueError, "schedules must be at least 0"),
+        ({"schedules": {"a": 0.1, "b": np.inf}}, ValueError, r"schedules\['b'\] must be finite"),
+        ({"schedules": "0.1"}, TypeError, "schedules must be a number"),
         ({"threads": 1.5}, TypeError, "threads must be an integer"),
-        ({"record": []}, ValueError, "one or more integer steps"),
+        ({"record": []}, TypeError, "record must hold integers"),
         ({"record": [2, 2]}, ValueError, "record must increase"),
         ({"record": [-1, 2]}, ValueError, "record must increase within"),
         ({"order": np.zeros((9, 1), int)}, ValueError, "order must have shape"),
@@ -422,7 +424,7 @@ def test_control_c_while_trajectories_are_submitted_stops_those_begun(
         ({"residual_bound": np.inf}, ValueError, "residual_bound must be finite"),
         ({"network": ls.networks.DiagonalLinear}, TypeError, "it is a class: call it"),
         ({"seeds": -1}, ValueError, "seeds"),
-        ({"schedules": np.nan}, ValueError, "step_size must be finite, got nan"),
+        ({"schedules": np.nan}, ValueError, "schedules must be finite, got nan"),
         ({"schedules": {}}, ValueError, "at least one schedule"),
         ({"schedules": None}, ValueError, "schedules must be given"),
         ({"dynamics": HoldLoss()}, ValueError, "HoldLoss controls its step size"),
@@ -430,7 +432,7 @@ def test_control_c_while_trajectories_are_submitted_stops_those_begun(
         ({"threads": 0}, ValueError, "threads"),
         ({"record": [5, 3]}, ValueError, "record must increase"),
         ({"record": [0, 11]}, ValueError, "record must increase within"),
-        ({"record": [0.5]}, ValueError, "integer steps"),
+        ({"record": [0.5]}, TypeError, "record must hold integers"),
         ({"order": np.zeros((10, 2), int)}, ValueError, "order must have shape"),
         ({"order": np.full((10, 1), 12)}, ValueError, "indices from 0 to 11, got 12"),
         ({"order": np.zeros((10, 1))}, TypeError, "order must hold integer"),
@@ -490,3 +492,80 @@ def test_the_cap_keeps_the_plateau_from_diverging():
     }
     assert runs[None].diverged_at.notnull().any()
     assert runs[4.0].diverged_at.isnull().all()
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        (lambda steps: np.full((steps, 1), 12), "order must hold indices from 0 to 11, got 12"),
+        (lambda steps: np.full((steps, 1), -1), "order must hold indices from 0 to 11, got -1"),
+        (lambda steps: np.zeros((steps + 1, 1), np.int64), "order must have shape"),
+        (lambda steps: np.zeros((steps, 0), np.int64), "order must have shape"),
+        (lambda steps: np.zeros((steps, 1)), "order must be an array of int64"),
+    ],
+)
+def test_a_dynamics_of_ones_own_cannot_lead_out_of_the_examples(
+    diagonal, sparse_problem, examples, message
+):
+    class Own(ls.dynamics.SGD):
+        def examples(self, trajectory, steps):
+            return examples(steps)
+
+    with pytest.raises((TypeError, ValueError), match=message):
+        ls.simulate(diagonal, sparse_problem, Own(), 0.1, steps=5)
+
+
+def test_any_kind_of_number_is_a_setting(diagonal, sparse_problem):
+    third = Fraction(1, 4)
+    plain = SGD(batch_size=2, cap=0.25, momentum=0.25)
+    assert SGD(batch_size=np.int8(2), cap=third, momentum=np.float16(0.25)) == plain
+    runs = [
+        ls.simulate(ls.networks.DiagonalLinear(8, u0=u0), sparse_problem, of, u0, steps=5)
+        for of, u0 in ((SGD(2, third, third), third), (plain, 0.25))
+    ]
+    xr.testing.assert_identical(*runs)
+    for bad in (10**400, 10**5000, -(10**400)):
+        with pytest.raises(ValueError, match="cap must be finite, got"):
+            SGD(cap=bad)
+        with pytest.raises(ValueError, match="batch_size must be at"):
+            SGD(batch_size=bad)
+
+
+def test_memory_grows_with_what_is_returned_alone(sparse_problem, diagonal):
+    def peak(number):
+        tracemalloc.start()
+        runs = ls.simulate(diagonal, sparse_problem, None, 0.1, steps=10, seeds=range(number))
+        beyond = tracemalloc.get_traced_memory()[1] - runs.nbytes
+        tracemalloc.stop()
+        return beyond
+
+    peak(20)
+    few, many = peak(300), peak(1500)
+    assert many < few + 1_000_000
+
+
+def test_blocks_change_no_bit(sparse_problem, diagonal, monkeypatch):
+    """Trajectories that are measured together are what they are alone, diverged ones too."""
+    schedules = {"calm": 0.1, "wild": 2.0}
+    measure = ["train_loss", "predictions", "nonzero_coordinates", "jacobian_rank"]
+
+    def run():
+        return ls.simulate(
+            diagonal, sparse_problem, None, schedules, steps=30, seeds=range(9), measure=measure
+        )
+
+    together = run()
+    assert together.diverged_at.notnull().any()
+    monkeypatch.setattr(simulation, "_BLOCK_BYTES", 1)
+    assert together.identical(run())
+
+
+def test_a_network_of_ones_own_is_given_one_trajectory_at_a_time(sparse_problem):
+    class Flat(ls.networks.DiagonalLinear):
+        def predict(self, theta, x):
+            assert theta.ndim == 2
+            return (theta[:, :8] * theta[:, 8:]) @ x.T
+
+    own, ours = Flat(8), ls.networks.DiagonalLinear(8)
+    runs = [ls.simulate(n, sparse_problem, None, 0.1, steps=9, seeds=range(4)) for n in (own, ours)]
+    np.testing.assert_array_equal(runs[0].train_loss, runs[1].train_loss)

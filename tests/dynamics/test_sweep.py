@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import largestep as ls
+from largestep import _files
 from largestep.dynamics import SGD
 from largestep.dynamics import sweep as sweeps
 from largestep.dynamics.sweep import axis, sweep
@@ -182,3 +183,31 @@ def test_what_cannot_be_keyed_is_not_saved(diagonal, sparse_problem, tmp_path):
     with pytest.raises(TypeError, match="must have content that can be read"):
         sweep(diagonal, sparse_problem, **given, out=tmp_path)
     assert sweep(diagonal, sparse_problem, **given)["first"].notnull().any()
+
+
+def test_a_phase_without_a_recorded_step_has_no_level(diagonal, sparse_problem):
+    plane = sweep(
+        diagonal,
+        sparse_problem,
+        x={"step_size": [0.1]},
+        y={"decay_at": [0.01, 0.5]},
+        steps=20_001,
+        seeds=[0],
+    )
+    assert plane.plateau_loss.isnull().values.ravel().tolist() == [True, False]
+
+
+def test_only_one_process_sweeps_into_a_folder(diagonal, sparse_problem, tmp_path):
+    with (
+        _files.exclusive(_files.prepare_folder(tmp_path / "columns")),
+        pytest.raises(BlockingIOError, match="is writing to"),
+    ):
+        sweep(
+            diagonal,
+            sparse_problem,
+            x={"step_size": [0.1]},
+            y={"factor": [2.0]},
+            steps=9,
+            seeds=[0],
+            out=tmp_path,
+        )

@@ -1,3 +1,4 @@
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -149,3 +150,39 @@ def test_tensors_that_require_a_gradient_are_measured_without_one():
     assert jacobian_rank(tensor) == 3
     assert not singular_values(torch.stack([tensor, tensor])).requires_grad
     assert tensor.requires_grad
+
+
+@pytest.mark.parametrize("metric", [effective_rank, jacobian_rank, singular_values])
+def test_half_precision_and_integers_are_measured_in_a_wider_one(metric):
+    torch = pytest.importorskip("torch")
+    matrix = np.diag([4.0, 2.0, 0.0])
+    expected = metric(matrix)
+    for like in (
+        matrix.astype(np.float16),
+        matrix.astype(np.uint8),
+        matrix.astype(np.longdouble),
+        torch.from_numpy(matrix).half(),
+        torch.from_numpy(matrix).int(),
+        torch.from_numpy(matrix).requires_grad_(),
+    ):
+        np.testing.assert_allclose(np.asarray(metric(like)), np.asarray(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", [effective_rank, jacobian_rank, nonzero_coordinates])
+def test_what_cannot_be_measured_is_named(metric):
+    (name, *_) = inspect.signature(metric).parameters
+    ones = np.ones((2, 2))
+    for bad in (
+        np.ma.masked_array(ones, mask=[[0, 1], [0, 0]]),
+        ones * 1j,
+        ones.astype(object),
+        ones.tolist(),
+        np.full((2, 2), np.inf),
+        np.ones((2, 0)),
+        None,
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"^{name} must"):
+            metric(bad)
+    if metric is not nonzero_coordinates:
+        with pytest.raises(ValueError, match=r"entries up to 1\.7e\+308"):
+            metric(1.7e308 * ones)

@@ -189,7 +189,12 @@ def test_errors_name_the_unit_of_the_array_that_was_given():
         (np.ones((3, 0)), {}, ValueError, "at least one input"),
         (np.ones((2, 2), complex), {}, TypeError, "real numbers"),
         (np.full((2, 2), "a"), {}, TypeError, "real numbers"),
-        ([[1.0, 2.0]], {}, TypeError, "NumPy array or a PyTorch tensor, got list"),
+        (
+            [[1.0, 2.0]],
+            {},
+            TypeError,
+            r"NumPy array or a PyTorch tensor, got \[\[1.0, 2.0\]\] \(list\)",
+        ),
         (np.array([[1.0, 2.0], [0.0, np.nan]]), {}, ValueError, "nan for unit 1 at input 1"),
         (np.array([[1.0, np.inf]]), {}, ValueError, "inf for unit 1 at input 0"),
         (np.ones((2, 2)), {"correlation_threshold": 0.0}, ValueError, "above 0"),

@@ -176,3 +176,17 @@ def test_unusable_curves_are_refused(steps, loss, message):
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValueError, match="band must be above 1"):
         plateau(STEPS, np.ones(400), band=1.0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([0.0, np.nan, 2.0], "steps must be finite, got nan at index"),
+        ([0.0, 2.0, 1.0], "steps must increase, got 1 after 2"),
+        ([-1.7e308, 0.0, 1.7e308], "within the range of a float"),
+        (np.ma.masked_equal([0.0, 1.0, 2.0], 1.0), "steps must not be masked, got 1 masked"),
+    ],
+)
+def test_steps_that_are_no_time_are_refused(steps, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        plateau(steps, np.ones(3))

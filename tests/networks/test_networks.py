@@ -1,3 +1,5 @@
+import importlib.util
+
 import numpy as np
 import pytest
 from beartype import beartype
@@ -238,3 +240,133 @@ def test_no_machine_code_is_kept_that_cannot_be_read_back(tmp_path):
     )
     exec(compile(path.read_text(), str(path), "exec"), {"__name__": "nowhere"})
     assert list(tmp_path.iterdir()) == [path]
+
+
+@every_network
+@pytest.mark.parametrize("method", ["predict", "jacobian", "jacobian_core"])
+def test_arrays_that_do_not_fit_never_reach_compiled_code(network, method, rng):
+    theta, x = some_point(network, rng)
+    call = getattr(network, method)
+    for bad in (
+        theta[:-1],
+        np.ones(2 * len(theta)),
+        theta.astype(complex),
+        np.full(theta.shape, "a"),
+        np.ma.masked_array(theta, mask=np.arange(len(theta)) == 0),
+        None,
+        [[1.0], [1.0, 2.0]],
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"^theta must"):
+            call(bad, x)
+    for bad in (x[0], np.ones((2000, network.inputs + 1)), np.ones((3, 400_000)), x[:, :0], "x"):
+        with pytest.raises((TypeError, ValueError), match=r"^x must"):
+            call(theta, bad)
+    every_other = np.asfortranarray(np.repeat(x, 2, axis=0))[::2]
+    every_other.flags.writeable = False
+    np.testing.assert_allclose(call(theta.tolist(), every_other), call(theta, x), rtol=1e-14)
+    assert call(theta, x[:0]).shape[0] == 0
+    with np.errstate(all="ignore"):
+        assert np.isnan(call(np.full(len(theta), np.nan), x)).any()
+
+
+def wrong(body):
+    text = f"""
+def function(theta, x, layout, workspace, gradient):
+    gradient[0] = x[0]
+    {body}
+    return theta[0] * x[0]
+"""
+    found = {}
+    exec(text, found)
+
+    class Wrong(Network):
+        inputs, parameters, prediction_and_gradient = 1, 1, compiled(found["function"])
+
+        def initialize(self, rng):
+            return np.ones(1)
+
+    return Wrong()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("gradient[1] = 1.0", "writes beyond the 1 entries of gradient"),
+        ("workspace[0] = 1.0", "writes beyond the 0 entries of workspace"),
+        ("theta[0] = 7.0", "must not write to theta"),
+        ("x[0] = 7.0", "must not write to x"),
+        ("gradient[0] = theta[1]", "reads beyond the arrays"),
+    ],
+)
+def test_a_function_that_does_not_keep_in_its_arrays_is_refused(body, message):
+    network = wrong(body)
+    problem = ls.problems.Problem(np.ones((3, 1)), np.ones(3))
+    for call in (
+        lambda: network.jacobian(np.ones(1), np.ones((3, 1))),
+        lambda: network.predict(np.ones(1), np.ones((3, 1))),
+        lambda: ls.simulate(network, problem, schedules=0.1, steps=3),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_every_entry_of_the_gradient_must_be_written():
+    network = wrong("pass")
+    type(network).parameters = 2
+    with pytest.raises(ValueError, match=r"must overwrite gradient\[1\]"):
+        network.jacobian(np.ones(2), np.ones((3, 1)))
+
+
+def test_what_is_not_compiled_is_named():
+    network = wrong("pass")
+    type(network).prediction_and_gradient = staticmethod(lambda *_: 0.0)
+    with pytest.raises(TypeError, match="prediction_and_gradient of Wrong must be compiled"):
+        network.jacobian(np.ones(1), np.ones((3, 1)))
+
+
+@pytest.mark.parametrize("start", [np.ones(3), [1j], None, np.ones((1, 1))])
+def test_a_start_of_another_shape_is_refused(start, line):
+    class Off(type(line)):
+        def initialize(self, rng):
+            return start
+
+    problem = ls.problems.Problem(np.ones((3, 1)), np.ones(3))
+    with pytest.raises((TypeError, ValueError), match=r"what Off\.initialize returns must"):
+        ls.simulate(Off(), problem, schedules=0.1, steps=3)
+
+
+def test_a_start_that_the_network_keeps_is_not_moved(line):
+    class Kept(type(line)):
+        start = np.full(1, 0.5)
+
+        def initialize(self, rng):
+            return self.start
+
+    problem = ls.problems.Problem(np.ones((3, 1)), np.ones(3))
+    runs = ls.simulate(Kept(), problem, schedules=0.1, steps=9, seeds=range(3))
+    assert (Kept.start == 0.5).all()
+    assert (runs.train_loss.isel(step=0) == runs.train_loss[0, 0, 0]).all()
+
+
+CACHED = """
+from numba import types
+from largestep.networks.base import compile_cached
+
+@compile_cached(types.float64(types.float64))
+def double(x):
+    return 2.0 * x
+"""
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:40], lambda b: b[::-1]])
+def test_a_damaged_cache_of_compiled_code_is_made_anew(tmp_path, suffix, damage):
+    path = tmp_path / "cached.py"
+    path.write_text(CACHED)
+    spec = importlib.util.spec_from_file_location("cached", path)
+    for _ in range(2):
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.double(2.0) == 4.0
+        (file,) = (tmp_path / "__pycache__").glob(f"*.{suffix}")
+        file.write_bytes(damage(file.read_bytes()))

@@ -1,11 +1,31 @@
 """The command line's application, and the options that several commands share."""
 
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Correlation", "Data", "Folder", "Model", "Out", "Threads", "Weights", "app"]
+__all__ = [
+    "PLAIN",
+    "Correlation",
+    "Data",
+    "Folder",
+    "Model",
+    "Out",
+    "Threads",
+    "Weights",
+    "app",
+    "piped",
+    "stoppable",
+]
+
+PLAIN: Any = {"markup": False, "emoji": False, "highlight": False}
+"""Settings of a console that prints names as they are: "act[relu]" is no markup."""
 
 app = typer.Typer(
     add_completion=False,
@@ -24,11 +44,12 @@ Model = Annotated[
     typer.Argument(
         metavar="RUN|FILE.py:FUNCTION",
         help="A folder that `largestep train` filled, or a function that returns the model. "
-        "The file is run: name only files that you trust.",
+        "The file is run: name only files that you trust; a folder is data.",
     ),
 ]
 Weights = Annotated[
-    Path | None, typer.Option(help="The model's state: .safetensors, or from torch.save.")
+    Path | None,
+    typer.Option(help="The model's state: .safetensors, or from torch.save. A run has its own."),
 ]
 Data = Annotated[
     str | None,
@@ -39,3 +60,31 @@ Data = Annotated[
 ]
 Folder = Annotated[Path | None, typer.Option(help="Holds the data set's files.")]
 Correlation = Annotated[float, typer.Option(help="Units that correlate above it are one.")]
+
+
+def stoppable(then: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command that may be interrupted: it ends in a line, which says what then."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*arguments: Any, **options: Any) -> None:
+            try:
+                command(*arguments, **options)
+            except KeyboardInterrupt:
+                print(f"Stopped. {then}", file=sys.stderr)
+                raise typer.Exit(130) from None
+
+        return run
+
+    return decorate
+
+
+@contextmanager
+def piped() -> Iterator[None]:
+    """Print to a reader that may take no more, as `head` does: that is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes one of the other
+        # What is flushed at the end of the process goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

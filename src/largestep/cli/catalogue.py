@@ -1,6 +1,6 @@
 """`largestep list`."""
 
-from largestep.cli.app import app
+from largestep.cli.app import PLAIN, app, piped
 
 __all__ = ["list_experiments"]
 
@@ -23,7 +23,8 @@ def list_experiments() -> None:
     for experiment in found:
         duration = f"{experiment.seconds:.0f} s" if experiment.seconds < 3600 else "hours"
         table.add_row(experiment.name, experiment.shows, str(experiment.seeds), duration)
-    Console().print(table)
-    print(f"{', '.join(e.name for e in found if e.by_name)} run only when they are named.")
-    for entry in catalogue.broken():
-        print(f"{entry.name} is broken: {entry.reason}")
+    with piped():
+        Console(**PLAIN).print(table)
+        print(f"{', '.join(e.name for e in found if e.by_name)} run only when they are named.")
+        for entry in catalogue.broken():
+            print(f"{entry.name} is broken: {entry.reason}")

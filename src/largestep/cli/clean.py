@@ -24,14 +24,17 @@ def clean(
     Example: `largestep clean results --remove`
     """
     import shutil
+    from contextlib import nullcontext
 
+    from largestep import _files
     from largestep.experiments.trainings import unneeded
 
-    found = unneeded(folder)
-    for run, reason in found.items():
-        if remove:
-            shutil.rmtree(run)
-        print(f"{run}: {reason}{', removed' if remove else ''}")
+    with _files.exclusive(folder) if remove and folder.is_dir() else nullcontext():
+        found = unneeded(folder)
+        for run, reason in found.items():
+            if remove:
+                shutil.rmtree(run)
+            print(f"{run}: {reason}{', removed' if remove else ''}")
     if not found:
         print("Every run is needed, or would be taken up again.")
     elif not remove:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app
+from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app, stoppable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,7 @@ _BATCH = 256
 
 
 @app.command()
+@stoppable("The same command begins again.")
 def compact(
     model: Model,
     weights: Weights = None,
@@ -49,10 +50,16 @@ def compact(
     from largestep import _files
     from largestep.deep.compaction.export import export_onnx, save
     from largestep.deep.compaction.search import compact as compacted
-    from largestep.deep.loading import load_data, load_model
+    from largestep.deep.loading import home_of, load_data, load_model
     from largestep.figures.compaction import draw_compaction
     from largestep.figures.style import write_figure
 
+    home = home_of(model)
+    for place in (home, *([] if weights is None else [weights.parent])):
+        if out.resolve() == place.resolve():
+            raise ValueError(f"{out} holds the model itself: name another folder with --out")
+    if any((out / name).exists() for name in ("results.nc", "checkpoint.safetensors")):
+        raise ValueError(f"{out} holds a training run: name another folder with --out")
     original = load_model(model, weights)
     parts = load_data(data, folder, model)
     calibration, held_out = (_batches(*part, examples) for part in parts)
@@ -65,16 +72,24 @@ def compact(
         correlation_threshold=correlation_threshold,
     )
     example = calibration[0][0]
-    save(smaller, out, example)
-    described = Path(model) / "config.json"
-    if described.is_file():  # so that the smaller model too can say what data it is for
-        _files.write_json(out / "config.json", _files.read_json(described))
-    if onnx:
-        export_onnx(smaller, out / "model.onnx", example)
-    _files.write_json(out / "report.json", report.to_dict())
-    write_figure(out / "figure", draw_compaction(report.to_dict()))
+    described = home / "config.json"
+    with _files.exclusive(out):
+        # What is said of the model that was here before must not pass for this one's.
+        for name in ("config.json", "model.onnx", "report.json", "figure.png", "figure.svg"):
+            (out / name).unlink(missing_ok=True)
+        save(smaller, out, example)
+        if onnx:
+            export_onnx(smaller, out / "model.onnx", example)
+        _files.write_json(out / "report.json", report.to_dict())
+        write_figure(out / "figure", draw_compaction(report.to_dict()))
+        if described.is_file():  # so that the smaller model too can say what data it is for
+            config = {**_files.read_json(described), "definition": "model.py:Model"}
+            _files.write_json(out / "config.json", config, sealed=True)
     print(report)
-    print(f"\nThe model, its weights and this report are in {out}")
+    print(
+        f"\nThe model, its weights and this report are in {out}\n"
+        f"Measure it: largestep measure {out / 'model.py'}:Model"
+    )
 
 
 def _batches(inputs: "Tensor", labels: "Tensor | None", examples: int) -> "list[Batch]":

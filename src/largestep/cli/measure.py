@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from largestep.cli.app import Correlation, Data, Folder, Model, Weights, app
+from largestep.cli.app import PLAIN, Correlation, Data, Folder, Model, Weights, app, stoppable
 
 __all__ = ["measure"]
 
@@ -21,6 +21,7 @@ _COLUMNS = {
 
 
 @app.command()
+@stoppable("The same command begins again.")
 def measure(
     model: Model,
     weights: Weights = None,
@@ -99,12 +100,13 @@ def measure(
         "correlation_threshold": sparsity.correlation_threshold,
         "smooth_threshold": sparsity.smooth_threshold,
     }
-    _files.write_json(out / "measures.json", {"settings": settings, "layers": rows})
     measured = xr.Dataset(
         {key: ("layer", [row.get(key, np.nan) for row in rows]) for key in _COLUMNS},
         coords={"layer": [row["layer"] for row in rows]},
     )
-    write_figure(out / "figure", draw_layers(measured))
+    with _files.exclusive(out):
+        _files.write_json(out / "measures.json", {"settings": settings, "layers": rows})
+        write_figure(out / "figure", draw_layers(measured))
     table = Table(box=None, pad_edge=False)
     table.add_column("layer", no_wrap=True)
     for title, _ in _COLUMNS.values():
@@ -115,5 +117,5 @@ def measure(
         ]
         table.add_row(*cells)
     # A line for a layer, however narrow the terminal: it can be searched and cut.
-    Console(width=1000).print(table)
+    Console(width=1000, **PLAIN).print(table)
     print(f"The figure and the numbers are in {out}")

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from largestep.cli.app import app
+from largestep.cli.app import app, stoppable
 
 __all__ = ["report"]
 
 
 @app.command()
+@stoppable("The same command begins again.")
 def report(
     folder: Annotated[Path, typer.Argument(help="A folder that `largestep reproduce` filled.")],
 ) -> None:

@@ -1,17 +1,17 @@
 """`largestep reproduce`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from largestep.cli.app import Out, Threads, app
+from largestep.cli.app import Out, Threads, app, stoppable
 
 __all__ = ["reproduce"]
 
 
 @app.command()
+@stoppable("The same command takes up what is finished.")
 def reproduce(
     names: Annotated[
         list[str] | None,
@@ -47,18 +47,14 @@ def reproduce(
     """
     from largestep.reproduction import reproduce as run
 
-    try:
-        page = run(
-            names or [],
-            out,
-            seeds=seeds,
-            quick=quick,
-            threads=threads,
-            data=data,
-            progress=True,
-            only_figures=only_figures,
-        )
-    except KeyboardInterrupt:
-        print("Stopped. The same command takes up what is finished.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    page = run(
+        names or [],
+        out,
+        seeds=seeds,
+        quick=quick,
+        threads=threads,
+        data=data,
+        progress=True,
+        only_figures=only_figures,
+    )
     print(f"The page is {page}")

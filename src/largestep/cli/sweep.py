@@ -1,17 +1,17 @@
 """`largestep sweep`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from largestep.cli.app import Out, Threads, app
+from largestep.cli.app import Out, Threads, app, stoppable
 
 __all__ = ["sweep"]
 
 
 @app.command()
+@stoppable("The same command takes up what is finished.")
 def sweep(
     experiment: Annotated[str, typer.Argument(help="Whose network and problem to sweep.")],
     x: Annotated[str, typer.Option(help="Horizontal axis: name=start:stop:count.")],
@@ -46,9 +46,8 @@ def sweep(
     if experiment not in swept:
         raise ValueError(f"a sweep must be of {', '.join(swept)}, got {experiment!r}")
     setting = swept[experiment].its_setting()
-    _files.prepare_folder(out)
     ends = 10**9  # so large an `every` leaves the first record and the last
-    try:
+    with _files.exclusive(_files.prepare_folder(out)):
         dataset = run(
             setting.network,
             setting.problem,
@@ -68,10 +67,7 @@ def sweep(
             threads=threads,
             progress=f"sweep of {experiment}, columns",
         )
-    except KeyboardInterrupt:
-        print("Stopped. The same command takes up what is finished.", file=sys.stderr)
-        raise typer.Exit(130) from None
-    config = {"experiment": experiment, "seeds": seeds, "x": x, "y": y, "steps": steps}
-    store.save(out / "results.nc", store.Results.from_dict({"sweep": dataset}), config)
-    write_figure(out / "figure", draw_plane(dataset, zero_loss=setting.problem.zero_loss))
+        config = {"experiment": experiment, "seeds": seeds, "x": x, "y": y, "steps": steps}
+        store.save(out / "results.nc", store.Results.from_dict({"sweep": dataset}), config)
+        write_figure(out / "figure", draw_plane(dataset, zero_loss=setting.problem.zero_loss))
     print(f"The figure is {out / 'figure.png'}")

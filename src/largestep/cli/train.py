@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from largestep.cli.app import app
+from largestep.cli.app import PLAIN, app, stoppable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -15,6 +15,7 @@ __all__ = ["train"]
 
 
 @app.command()
+@stoppable("The same command with --resume goes on.")
 def train(
     context: typer.Context,
     preset: Annotated[str, typer.Argument(help="digits, resnet18 or densenet100.")],
@@ -103,7 +104,8 @@ def train(
         raise typer.Exit(128 + stopped.signal) from None
     if not is_first():
         return
-    write_figure(out / "figure", draw_training(trained.results))
+    with _files.exclusive(out):
+        write_figure(out / "figure", draw_training(trained.results))
     _print(trained.results)
     print(f"Results, weights and figure are in {out}")
 
@@ -131,4 +133,4 @@ def _print(results: "xr.Dataset") -> None:
         for part in ("train", "test"):
             loss, error = last[f"{prefix}{part}_loss"], last[f"{prefix}{part}_error"]
             print(f"{loss.attrs['long_name']} {float(loss):.4g}, error {100 * float(error):.2f} %")
-    Console().print(table)
+    Console(**PLAIN).print(table)

@@ -1,5 +1,6 @@
 """Models and data of the user's own, from files: errors say what is missing or doesn't fit."""
 
+import io
 import pickle
 import runpy
 from collections.abc import Iterable
@@ -8,16 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from largestep import _files
 from largestep.deep import data as datasets
 from largestep.deep import models
 from largestep.deep._untouched import random_states_restored
+from largestep.deep.weights import read as read_tensors
 
-__all__ = ["Part", "load_arrays", "load_data", "load_model", "read_weights"]
+__all__ = ["Part", "home_of", "load_arrays", "load_data", "load_model", "read_weights"]
 
 Part = tuple[Tensor, Tensor | None]
 """Inputs, and labels if there are any."""
@@ -33,15 +33,15 @@ def load_model(spec: str, weights: Path | None = None) -> nn.Module:
     """Return a model in evaluation mode, on the CPU.
 
     Naming a Python file runs it, with all rights of whoever runs the command: name only files
-    that you trust. Weights are never unpickled.
+    that you trust. A folder is data: what code it holds is not run. Weights are never unpickled.
 
     Parameters
     ----------
     spec : ``FILE.py:function``, where the function takes no arguments and returns the model (a
-        class of modules does too); or a folder that ``largestep train`` or ``largestep compact``
-        has filled.
+        class of modules does too); or a folder that ``largestep train`` has filled. What
+        ``largestep compact`` has made is ``FOLDER/model.py:Model``.
     weights : a state dictionary, as .safetensors, or as what `torch.save` writes. A folder has
-        its own.
+        its own, and so has a ``model.py`` with a ``model.safetensors`` beside it.
 
     Raises
     ------
@@ -50,35 +50,23 @@ def load_model(spec: str, weights: Path | None = None) -> nn.Module:
     TypeError
         If the function returns no `torch.nn.Module`.
     ValueError
-        If there is no such function, or the weights do not fit the model: the error names the
-        parameters that are missing and those that are too many.
+        If there is no such function, the folder's model is code, or the weights do not fit the
+        model: the error names the parameters that are missing and those that are too many.
     """
     folder = Path(spec)
     if folder.is_dir():
         if weights is not None:
             raise ValueError(f"{folder} has weights of its own: leave {weights} out")
         weights = folder / "model.safetensors"
-        if (folder / "model.py").is_file():
-            model = _made(folder / "model.py", "Model")
-        elif (folder / "config.json").is_file():
-            config = _configuration(folder)
-            settings, data = config["settings"], config["data"]
-            model = models.build(
-                settings["model"],
-                data["classes"],
-                channels=data["channels"],
-                **settings["model_settings"],
-            )
-        else:
-            raise FileNotFoundError(
-                f"{folder} holds neither model.py nor config.json: name a folder that `largestep "
-                "train` or `largestep compact` has filled"
-            )
+        model = _described(folder)
     else:
         file, separator, function = spec.rpartition(":")
         if not separator or not file.endswith(".py"):
             raise ValueError(f"model must be FILE.py:function or the folder of a run, got {spec!r}")
         model = _made(Path(file), function)
+        beside = Path(file).with_name("model.safetensors")
+        if weights is None and Path(file).name == "model.py" and beside.is_file():
+            weights = beside
     if weights is not None:
         _fill(model, read_weights(weights), weights)
     return model.eval()
@@ -102,7 +90,7 @@ def load_arrays(path: Path) -> tuple[Tensor, Tensor | None]:
         raise FileNotFoundError(f"no data at {path}")
     try:
         held = _arrays(path)
-    except (OSError, EOFError, ValueError, SafetensorError) as error:
+    except Exception as error:  # a damaged file raises nearly anything
         raise ValueError(f"{path} cannot be read as arrays: {error}") from error
     if "inputs" not in held:
         raise ValueError(
@@ -131,8 +119,8 @@ def load_data(data: str | None, folder: Path | None, model: str) -> tuple[Part, 
     Parameters
     ----------
     data : a file, as `load_arrays` takes it, of which every other example is held out; or the
-        name of a data set, whose test images are. None for the data that the model's run, a
-        folder, was trained on.
+        name of a data set, whose test images are. None for the data that the model was trained
+        on, where its folder says which.
     folder : holds the data set's files.
     model : as `load_model` takes it.
 
@@ -143,9 +131,10 @@ def load_data(data: str | None, folder: Path | None, model: str) -> tuple[Part, 
     """
     train = None
     if data is None:
-        if not (Path(model) / "config.json").is_file():
+        home = home_of(model)
+        if not (home / "config.json").is_file():
             raise ValueError("data must be named with --data: a file or a data set")
-        described = _configuration(Path(model))["data"]
+        described = _configuration(home)["data"]
         data, train = described["name"], described["training examples"]
     if data in datasets.NAMES:
         # As many as the run had: the images' mean and deviation are theirs.
@@ -163,15 +152,47 @@ def load_data(data: str | None, folder: Path | None, model: str) -> tuple[Part, 
     return first, second
 
 
+def home_of(spec: str) -> Path:
+    """Return the folder in which a model, as `load_model` takes it, lies."""
+    return Path(spec) if Path(spec).is_dir() else Path(spec.rpartition(":")[0]).parent
+
+
+def _described(folder: Path) -> nn.Module:
+    """Return the model that a folder describes by data."""
+    path = folder / "config.json"
+    as_code = (folder / "model.py").is_file()
+    if as_code and (not path.is_file() or "definition" in _files.read_json(path)):
+        raise ValueError(
+            f"{folder} holds its model as code, which is run only if it is named: if you trust "
+            f"it, name {folder / 'model.py'}:Model"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no config.json: name a folder that `largestep train` has filled"
+        )
+    config = _configuration(folder)
+    settings, data = config["settings"], config["data"]
+    try:
+        return models.build(
+            settings["model"],
+            data["classes"],
+            channels=data["channels"],
+            **settings["model_settings"],
+        )
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{path} describes no model: {error}") from error
+
+
 def _configuration(folder: Path) -> dict[str, Any]:
     """Return the configuration of a training run: its settings and data."""
     path = folder / "config.json"
+    content = _files.read_json(path)
     try:
-        config: dict[str, Any] = _files.read_json(path)["configuration"]
+        config: dict[str, Any] = content["configuration"]
         for group, names in _NEEDED.items():
             for name in names:
                 config[group][name]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not the configuration of a training run: {error!r}") from error
     return config
 
@@ -197,14 +218,14 @@ def _made(path: Path, function: str) -> nn.Module:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return a state dictionary, on the CPU, or say why the file holds none."""
+    """Return a state dictionary, on the CPU, or say why the file holds none, or is damaged."""
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
+    if path.suffix == ".safetensors":
+        return read_tensors(path)[0]
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"{path} cannot be read as weights: it must be .safetensors, or what torch.save makes "
             "of model.state_dict(); a whole model is never unpickled"
@@ -244,10 +265,11 @@ def _some(names: Iterable[str]) -> str:
 
 def _arrays(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
-        return load_file(path)
+        return read_tensors(path)[0]
+    content = io.BytesIO(_files.read_bytes(path))
     if path.suffix == ".npy":
-        return {"inputs": torch.from_numpy(np.load(path, allow_pickle=False))}
+        return {"inputs": torch.from_numpy(np.load(content, allow_pickle=False))}
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as held:
+        with np.load(content, allow_pickle=False) as held:
             return {name: torch.from_numpy(held[name]) for name in held.files}
     raise ValueError("it must be .npy, .npz or .safetensors")

@@ -210,7 +210,7 @@ class Probe:
     def save(self, path: str | Path) -> None:
         """Write the dataset to a NetCDF file, in one step."""
         dataset = self.dataset()
-        _files.atomically(Path(path), lambda file: dataset.to_netcdf(file, engine="h5netcdf"))
+        _files.write_bytes(Path(path), bytes(dataset.to_netcdf(engine="h5netcdf")))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was recorded, for a checkpoint: plain numbers.

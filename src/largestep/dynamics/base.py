@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -72,7 +73,7 @@ class Trajectory:
     ----------
     x, y : (n, d) and (n,) training points.
     order : (steps, batch) → the next example indices, as int64 of that shape.
-    rng : stream of the noise, if the dynamics has any.
+    noise : makes the stream of the noise, which few dynamics have.
     bound : a residual beyond it, or NaN, ends the trajectory as diverged.
     functions : (network's, loss's) compiled functions, which every kernel takes first.
     given : what every kernel takes next; its workspace is this trajectory's own.
@@ -83,7 +84,7 @@ class Trajectory:
     x: np.ndarray
     y: np.ndarray
     order: Callable[[int, int], np.ndarray]
-    rng: np.random.Generator
+    noise: Callable[[], np.random.Generator]
     bound: float
     functions: tuple[Callable[..., float], Callable[..., tuple[float, float, float]]] = field(
         init=False
@@ -103,6 +104,11 @@ class Trajectory:
         """Number of training points."""
         return len(self.x)
 
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """The stream of the noise."""
+        return self.noise()
+
     def descend(
         self,
         theta: np.ndarray,
@@ -116,7 +122,15 @@ class Trajectory:
         """Move theta by the mean loss gradient over the examples of each row of `order`.
 
         The velocity that `momentum` needs stays with the trajectory from one call to the next.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the arrays do not belong together, or an index is none of an example: a dynamics of
+            one's own may be wrong, and compiled code sees no ends of arrays.
         """
+        noise = _SILENCE if noise is None else noise
+        self._check(theta, stretch, order, noise)
         return int(
             descend(
                 *self.functions,
@@ -124,7 +138,7 @@ class Trajectory:
                 theta,
                 stretch.steps,
                 order,
-                _SILENCE if noise is None else noise,
+                noise,
                 Rule(
                     self.loss.scale / order.shape[1],
                     np.inf if cap is None else float(cap),
@@ -133,6 +147,29 @@ class Trajectory:
                 self._memory,
             )
         )
+
+    def _check(self, theta: np.ndarray, stretch: Stretch, order: np.ndarray, noise: Noise) -> None:
+        steps, parameters = len(stretch), self.network.parameters
+        if not isinstance(order, np.ndarray) or order.dtype != np.int64:
+            raise TypeError(f"order must be an array of int64, got {_checks.shown(order)}")
+        if order.ndim != 2 or len(order) != steps or order.shape[1] == 0:
+            raise ValueError(f"order must have shape ({steps}, batch), got {order.shape}")
+        # Negative indices are huge as unsigned ones.
+        if order.size and order.view(np.uint64).max() >= self.n:
+            wrong = order[(order < 0) | (order >= self.n)][0]
+            raise ValueError(f"order must hold indices from 0 to {self.n - 1}, got {wrong}")
+        marked = len(stretch.marks)
+        expected = [
+            ("theta", theta, (parameters,)),
+            ("step_sizes", stretch.step_sizes, (steps,)),
+            ("snapshots", stretch.snapshots, (marked, parameters)),
+        ]
+        if noise is not _SILENCE:
+            expected.append(("the noise's draws", noise.draws, order.shape))
+            expected.append(("the noise's scale", noise.scale, (steps,)))
+        for name, array, shape in expected:
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
 _SILENCE = Noise(np.empty(0), np.empty((0, 0)))
@@ -179,8 +216,8 @@ class Descent(Dynamics):
 
     def __post_init__(self) -> None:
         if self.cap is not None:
-            _checks.number("cap", self.cap, above=0.0)
-        if _checks.number("momentum", self.momentum, at_least=0.0) >= 1.0:
+            _checks.number_of(self, "cap", above=0.0)
+        if _checks.number_of(self, "momentum", at_least=0.0) >= 1.0:
             raise ValueError(f"momentum must be below 1, got {self.momentum:g}")
 
     @abstractmethod

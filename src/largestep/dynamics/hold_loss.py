@@ -63,12 +63,12 @@ class HoldLoss(Dynamics):
     controls_step_size = True
 
     def __post_init__(self) -> None:
-        _checks.number("target", self.target, above=0.0)
-        _checks.number("hold", self.hold, above=0.0, at_most=1.0)
-        _checks.number("divisor", self.divisor, above=0.0)
-        _checks.number("cap", self.cap, above=0.0)
-        _checks.number("gain", self.gain, above=0.0)
-        _checks.integer("batch_size", self.batch_size, at_least=1)
+        _checks.number_of(self, "target", above=0.0)
+        _checks.number_of(self, "hold", above=0.0, at_most=1.0)
+        _checks.number_of(self, "divisor", above=0.0)
+        _checks.number_of(self, "cap", above=0.0)
+        _checks.number_of(self, "gain", above=0.0)
+        _checks.integer_of(self, "batch_size", at_least=1)
 
     @property
     def takes_order(self) -> bool:

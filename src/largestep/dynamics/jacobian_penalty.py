@@ -47,7 +47,7 @@ class JacobianPenalizedGD(Dynamics):
     strength: float
 
     def __post_init__(self) -> None:
-        _checks.number("strength", self.strength, at_least=0.0)
+        _checks.number_of(self, "strength", at_least=0.0)
 
     def batch(self, n: int) -> int:
         """Return n: every step visits every example."""

@@ -47,7 +47,7 @@ class LabelNoise(Dynamics):
 
     def __post_init__(self) -> None:
         if not isinstance(self.sigma, Schedule):
-            _checks.number("sigma", self.sigma, at_least=0.0)
+            _checks.number_of(self, "sigma", at_least=0.0)
         if not isinstance(self.of, Descent):
             raise TypeError(f"of must be SGD(…) or GD(…), got {self.of!r}")
 

@@ -50,7 +50,7 @@ class SAM(Dynamics):
     per_example: bool = True
 
     def __post_init__(self) -> None:
-        _checks.number("rho", self.rho, at_least=0.0)
+        _checks.number_of(self, "rho", at_least=0.0)
         if not isinstance(self.of, Descent):
             raise TypeError(f"of must be SGD(…) or GD(…), got {self.of!r}")
 

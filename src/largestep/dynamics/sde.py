@@ -59,8 +59,8 @@ class ConstantNoiseSDE(Dynamics):
 
     def __post_init__(self) -> None:
         if not isinstance(self.delta, Schedule):
-            _checks.number("delta", self.delta, at_least=0.0)
-        _checks.integer("substeps", self.substeps, at_least=1)
+            _checks.number_of(self, "delta", at_least=0.0)
+        _checks.integer_of(self, "substeps", at_least=1)
 
     def batch(self, n: int) -> int:
         """Return n times the substeps: each of these visits every example."""
@@ -128,5 +128,6 @@ def plateau_noise(train_loss: float, problem: Problem, *, batch_size: int = 1) -
     """
     train_loss = _checks.number("train_loss", train_loss, at_least=0.0)
     batch_size = _checks.integer("batch_size", batch_size, at_least=1)
+    _checks.kind("problem", problem, Problem)
     loss = as_squared(problem.loss, "plateau_noise infers squared residuals")
     return 4.0 * loss.factor * train_loss / (problem.n * batch_size)

@@ -40,7 +40,7 @@ class SGD(Descent):
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        _checks.integer("batch_size", self.batch_size, at_least=1)
+        _checks.integer_of(self, "batch_size", at_least=1)
         super().__post_init__()
 
     @property

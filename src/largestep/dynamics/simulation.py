@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,12 @@ _CHUNK = 1 << 16
 
 # To an executor elsewhere the problem goes with every job: trajectories travel in so many blocks.
 _BLOCKS = 64
+
+# What trajectories that are followed together may take while they are measured.
+_BLOCK_BYTES = 1 << 22
+
+_INITIAL, _ORDER, _NOISE = range(3)
+"""What a seed has streams for."""
 
 
 def simulate(
@@ -125,21 +131,24 @@ def simulate(
         starts,
         residual_bound,
     )
-    trajectories = [(label, number) for label in labelled for number in range(len(seeds))]
-    size = 1 if executor is None else -(-len(trajectories) // _BLOCKS)
-    blocks = [trajectories[at : at + size] for at in range(0, len(trajectories), size)]
-    jobs = {number: (simulation, block) for number, block in enumerate(blocks)}
-    with _executor(executor, threads) as pool:
-        done = dict(run(_simulate, jobs, pool, progress=progress))
-
-    results = [result for number in range(len(blocks)) for result in done[number]]
-    shape = (len(labelled), len(seeds))
+    network.rehearse(simulation.start(0), problem.x_train[0])
+    total = len(labelled) * len(seeds)
+    workers = threads or os.cpu_count() or 1
+    size = -(-total // _BLOCKS)
+    if executor is None:
+        size = min(-(-total // (8 * workers)), simulation.together)
+    blocks = [range(at, min(at + size, total)) for at in range(0, total, size)]
+    jobs = {block.start: (simulation, block) for block in blocks}
     dims = {m.name: ("schedule", "seed", "step", *m.dims) for m in chosen}
     dims |= {"step_size": ("schedule", "seed", "step"), "diverged_at": ("schedule", "seed")}
+    gathered = _Gathered(simulation, total, list(dims))
+    with _executor(executor, threads) as pool:
+        for start, done in run(_simulate, jobs, pool, progress=progress):
+            gathered.take(start, done)
     variables: dict[str, Any] = {}
-    for name in dims:
-        stacked = np.stack(simulation.filled(name, [result[name] for result in results]))
-        variables[name] = (dims[name], stacked.reshape(*shape, *stacked.shape[1:]))
+    for name, values in gathered.whole().items():
+        shape = (len(labelled), len(seeds), *values.shape[1:])
+        variables[name] = (dims[name], values.reshape(shape))
     dataset = xr.Dataset(
         variables,
         coords={
@@ -204,107 +213,276 @@ class _Simulation:
         """The training points as the compiled loops take them: writeable."""
         return np.array(self.problem.x_train), np.array(self.problem.y_train)
 
-    def start(self, number: int, rng: np.random.Generator) -> np.ndarray:
-        """Return the parameters that a seed starts from, as an array of its own."""
-        given = self.network.initialize(rng) if self.starts is None else self.starts[number]
-        return np.array(given, dtype=np.float64)
+    @property
+    def labels(self) -> list[str]:
+        """The schedules' labels, in order."""
+        return list(self.schedules)
 
-    def trajectory(self, label: str, number: int) -> dict[str, np.ndarray | None]:
-        """Follow one schedule with one seed; return its variables, None for an unknown shape."""
-        streams = _streams(self.seeds[number])
+    @property
+    def names(self) -> list[str]:
+        """The variables' names."""
+        return ["step_size", "diverged_at", *(measure.name for measure in self.measures)]
+
+    def start(self, number: int) -> np.ndarray:
+        """Return the parameters that a seed starts from, as an array of its own."""
+        if self.starts is not None:
+            return np.array(self.starts[number])
+        given = self.network.initialize(_stream(self.seeds[number], _INITIAL))
+        name = f"what {type(self.network).__name__}.initialize returns"
+        return np.array(_checks.view(name, given, shape=(self.network.parameters,)))
+
+    @cached_property
+    def together(self) -> int:
+        """How many trajectories are followed before they are measured together.
+
+        As many as some megabytes hold: of what is recorded, what is predicted of it is kept too.
+        """
+        points = max(self.network.parameters, len(self.problem.test_inputs), self.problem.n)
+        return int(np.clip(_BLOCK_BYTES // (8 * points * len(self.recorded)), 1, 256))
+
+    def block(self, numbers: Sequence[int]) -> dict[str, np.ndarray | None]:
+        """Follow trajectories, numbered seed by seed within schedule by schedule.
+
+        Returns
+        -------
+        Their variables, one after the other; None for those of unknown shape.
+        """
+        x, y = self.examples
+        records = len(self.recorded)
+        thetas = np.empty((len(numbers), records, self.network.parameters))
+        step_sizes = np.full((len(numbers), records), np.nan)
+        reached = np.empty(len(numbers), np.int64)
+        diverged_at = np.full(len(numbers), np.nan)
+        pieces: dict[str, Iterable[_Piece]] = {}
+        for row, number in enumerate(numbers):
+            label, seed = divmod(number, len(self.seeds))
+            name = self.labels[label]
+            if name not in pieces:
+                whole = self.recorded[-1] <= self._chunk
+                pieces[name] = list(self._pieces(name)) if whole else ()
+            trajectory, theta = self._begun(seed)
+            reached[row], completed = self._follow(
+                trajectory,
+                theta,
+                pieces[name] or self._pieces(name),
+                thetas[row],
+                step_sizes[row],
+            )
+            if completed < self.steps:
+                diverged_at[row] = completed
+        usable = self._usable(thetas, reached, x, y)
+        found: dict[str, np.ndarray | None] = {"step_size": step_sizes, "diverged_at": diverged_at}
+        for measure in self.measures:
+            found[measure.name] = self._measured_block(measure, thetas, usable)
+        return found
+
+    def _begun(self, number: int) -> tuple[Trajectory, np.ndarray]:
+        """Return a seed's trajectory at its start, and the parameters there."""
+        seed = self.seeds[number]
         x, y = self.examples
         replay = None if self.order is None else self.order[min(number, len(self.order) - 1)]
-        trajectory = Trajectory(
-            self.network,
-            self.problem.loss,
-            x,
-            y,
-            _drawn(streams[1], len(x)) if replay is None else _replayed(replay),
-            streams[2],
-            self.bound,
-        )
-        theta = self.start(number, streams[0])
-        thetas, step_sizes, completed = self._follow(trajectory, theta, self.schedules[label])
+        order = _drawn(seed, len(x)) if replay is None else _replayed(replay)
+        noise = partial(_stream, seed, _NOISE)
+        trajectory = Trajectory(self.network, self.problem.loss, x, y, order, noise, self.bound)
+        return trajectory, self.start(number)
+
+    def _usable(
+        self, thetas: np.ndarray, reached: np.ndarray, x: np.ndarray, y: np.ndarray
+    ) -> np.ndarray:
+        """Return how many records of each trajectory come before a residual beyond the bound."""
+        usable = np.empty(len(thetas), np.int64)
         # An example that wasn't visited may be beyond the bound before one that was.
         with np.errstate(over="ignore", invalid="ignore"):
-            beyond = np.abs(self.network.predict(thetas, x) - y).max(axis=-1, initial=0.0)
-        usable = int(np.argmin(np.append(beyond <= self.bound, False)))
-        return {
-            "step_size": step_sizes,
-            "diverged_at": np.array(np.nan if completed == self.steps else completed),
-            **{measure.name: self._measured(measure, thetas[:usable]) for measure in self.measures},
-        }
+            for rows, stack in self._stacks(thetas, reached):
+                beyond = np.abs(self.network.predict(stack, x) - y).max(axis=-1, initial=0.0)
+                kept = np.atleast_2d(beyond <= self.bound)
+                ended = np.zeros((len(kept), 1), dtype=bool)
+                usable[rows] = np.argmin(np.append(kept, ended, axis=1), axis=1)
+        return usable
 
-    def filled(self, name: str, values: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        """Return a variable's values over trajectories, NaN in their shape where there are none.
+    def _stacks(
+        self, thetas: np.ndarray, lengths: np.ndarray
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Yield rows of a block and the records of each that count, whole rows together.
 
-        Raises
-        ------
-        ValueError
-            If the measure has returned other shapes for one trajectory than for another.
+        A stack of whole rows has one dimension more; only the library's own functions are given
+        such.
         """
-        shapes = {value.shape for value in values if value is not None}
-        if not shapes:
-            measure = next(measure for measure in self.measures if measure.name == name)
-            theta = self.start(0, _streams(self.seeds[0])[0])
-            with np.errstate(all="ignore"):
-                measured = measure.on(self.network, self.problem, theta[np.newaxis])
-            shapes = {(len(self.recorded), *measured.shape[1:])}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"the measure {name!r} must return arrays of one shape for all "
-                f"trajectories, got {sorted(shape[1:] for shape in shapes)} for a theta"
-            )
-        (shape,) = shapes
-        return [np.full(shape, np.nan) if value is None else value for value in values]
+        whole = lengths == thetas.shape[1]
+        if not (_own(self.network, "predict") and _own(self.problem.loss, "value")):
+            whole[:] = False
+        if whole.any():
+            rows = np.flatnonzero(whole).tolist()
+            yield rows, thetas if whole.all() else thetas[whole]
+        for row in np.flatnonzero(~whole).tolist():
+            yield [row], thetas[row, : lengths[row]]
+
+    @property
+    def _chunk(self) -> int:
+        return max(1, _CHUNK // self.dynamics.batch(self.problem.n))
+
+    def _pieces(self, label: str) -> "Iterator[_Piece]":
+        """Yield the steps of a schedule a chunk at a time, with what is recorded in each."""
+        schedule = self.schedules[label]
+        recorded, steps = self.recorded, self.steps
+        done = 0
+        while done < recorded[-1]:
+            wanted = min(self._chunk, int(recorded[-1]) - done)
+            fractions = np.arange(done, done + wanted) / steps
+            # A step at the seam of two stretches is marked in the first.
+            first, last = np.searchsorted(recorded, [done + (done > 0), done + wanted + 1]).tolist()
+            yield _Piece(fractions, schedule(fractions), first, last, recorded[first:last] - done)
+            done += wanted
+        if done == 0:
+            yield _Piece(np.empty(0), schedule(0.0), 0, 1, np.zeros(1, np.int64))
 
     def _follow(
-        self, trajectory: Trajectory, theta: np.ndarray, schedule: Schedule
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return theta at the recorded steps reached, the step sizes there, the steps completed."""
-        recorded, steps = self.recorded, self.steps
+        self,
+        trajectory: Trajectory,
+        theta: np.ndarray,
+        pieces: "Iterable[_Piece]",
+        thetas: np.ndarray,
+        step_sizes: np.ndarray,
+    ) -> tuple[int, int]:
+        """Fill in theta and the step size at the recorded steps; return how many, and the steps."""
         advance = self.dynamics.start(trajectory)
-        chunk = max(1, _CHUNK // self.dynamics.batch(trajectory.n))
-        thetas = np.empty((len(recorded), len(theta)))
-        step_sizes = np.full(len(recorded), np.nan)
         done = 0
-        if recorded[-1] == 0:
-            thetas[0], step_sizes[0] = theta, schedule(0.0)[0]
-        while done < recorded[-1]:
+        for piece in pieces:
             if stopped():
                 raise InterruptedError("the simulation was stopped")
-            wanted = min(chunk, int(recorded[-1]) - done)
-            fractions = np.arange(done, done + wanted) / steps
-            sizes = schedule(fractions)
-            # A step at the seam of two stretches is marked in the first.
-            first, last = np.searchsorted(recorded, [done + (done > 0), done + wanted + 1])
-            marks = recorded[first:last] - done
-            completed = advance(theta, Stretch(sizes, marks, thetas[first:last], fractions))
-            reached = first + int(np.searchsorted(marks, completed, side="right"))
-            step_sizes[first:reached] = sizes[np.maximum(marks[: reached - first] - 1, 0)]
+            wanted = len(piece.fractions)
+            if wanted == 0:
+                thetas[0], step_sizes[0] = theta, piece.step_sizes[0]
+                break
+            sizes = piece.step_sizes.copy()
+            rows = slice(piece.first, piece.last)
+            completed = advance(theta, Stretch(sizes, piece.marks, thetas[rows], piece.fractions))
+            counted = int(np.searchsorted(piece.marks, completed, side="right"))
+            steps_before = np.maximum(piece.marks[:counted] - 1, 0)
+            step_sizes[piece.first : piece.first + counted] = sizes[steps_before]
             done += completed
             if completed < wanted:
-                return thetas[:reached], step_sizes, done
-        return thetas, step_sizes, steps
+                return piece.first + counted, done
+        return len(thetas), self.steps
 
-    def _measured(self, measure: Measure, thetas: np.ndarray) -> np.ndarray | None:
+    def _measured_block(
+        self, measure: Measure, thetas: np.ndarray, usable: np.ndarray
+    ) -> np.ndarray | None:
+        """Return a measure of every trajectory of a block, None if its shape is unknown."""
+        full: np.ndarray | None = None
+        for rows, stack in self._stacks(thetas, usable):
+            found: Iterable[np.ndarray | None]
+            if stack.ndim == 2:
+                found = [self._measured(measure, stack)]
+            elif measure.stacks:
+                found = self._measured(measure, stack)
+            else:
+                found = (self._measured(measure, one) for one in stack)
+            for row, values in zip(rows, found, strict=True):
+                full = _placed(full, len(thetas), row, values, measure.name)
+        return full
+
+    def _measured(self, measure: Measure, thetas: np.ndarray) -> Any:
+        """Return a measure of one trajectory's records, or of a stack of trajectories'."""
         records = len(self.recorded)
-        taken = np.unique(np.r_[0 : records : measure.every, records - 1])
-        taken = taken[taken < len(thetas)]
+        taken = np.arange(0, records, measure.every)
+        if taken[-1] < records - 1:
+            taken = np.append(taken, records - 1)
+        taken = taken[taken < thetas.shape[-2]]
         if len(taken) == 0:
             lengths = [len(measure.coords.get(name, ())) for name in measure.dims]
             return np.full((records, *lengths), np.nan) if all(lengths) else None
-        values = measure.on(self.network, self.problem, thetas[taken])
-        full = np.full((records, *values.shape[1:]), np.nan)
-        full[taken] = values
+        chosen = thetas if len(taken) == thetas.shape[-2] else thetas[..., taken, :]
+        values = measure.on(self.network, self.problem, chosen)
+        if len(taken) == records:
+            return values
+        leading = thetas.shape[:-2]
+        full = np.full((*leading, records, *values.shape[len(leading) + 1 :]), np.nan)
+        full[(slice(None),) * len(leading) + (taken,)] = values
         return full
 
 
-def _simulate(
-    simulation: _Simulation, trajectories: Sequence[tuple[str, int]]
-) -> list[dict[str, np.ndarray | None]]:
+@dataclass(frozen=True)
+class _Piece:
+    """Steps of a schedule: fractions and sizes, and the records first to last at the marks."""
+
+    fractions: np.ndarray
+    step_sizes: np.ndarray
+    first: int
+    last: int
+    marks: np.ndarray
+
+
+class _Gathered:
+    """The variables of all trajectories, filled in as blocks of them come."""
+
+    def __init__(self, simulation: _Simulation, total: int, names: Sequence[str]) -> None:
+        self._simulation, self._total = simulation, total
+        self._arrays: dict[str, np.ndarray | None] = dict.fromkeys(names)
+
+    def take(self, start: int, block: Mapping[str, np.ndarray | None]) -> None:
+        """Fill in a block's variables."""
+        for name, values in block.items():
+            for row, one in enumerate(() if values is None else values):
+                placed = _placed(self._arrays[name], self._total, start + row, one, name)
+                self._arrays[name] = placed
+
+    def found(self) -> dict[str, np.ndarray | None]:
+        """Return the variables as they are known."""
+        return self._arrays
+
+    def whole(self) -> dict[str, np.ndarray]:
+        """Return the variables, NaN where there are none."""
+        simulation = self._simulation
+        for name, values in self._arrays.items():
+            if values is None:
+                measure = next(m for m in simulation.measures if m.name == name)
+                theta = simulation.start(0)
+                with np.errstate(all="ignore"):
+                    measured = measure.on(simulation.network, simulation.problem, theta[np.newaxis])
+                shape = (self._total, len(simulation.recorded), *measured.shape[1:])
+                self._arrays[name] = np.full(shape, np.nan)
+        return {name: values for name, values in self._arrays.items() if values is not None}
+
+
+def _placed(
+    array: np.ndarray | None, total: int, row: int, values: np.ndarray | None, name: str
+) -> np.ndarray | None:
+    """Put a trajectory's values where they belong, into an array that is made for the first.
+
+    Raises
+    ------
+    ValueError
+        If a measure has returned other shapes for one trajectory than for another.
+    """
+    if values is None:
+        return array
+    if array is None:
+        array = np.full((total, *values.shape), np.nan)
+    if array.shape[1:] != values.shape:
+        shapes = sorted([array.shape[2:], values.shape[1:]])
+        raise ValueError(
+            f"the measure {name!r} must return arrays of one shape for all trajectories, got "
+            f"{shapes} for a theta"
+        )
+    array[row] = values
+    return array
+
+
+def _own(value: object, method: str) -> bool:
+    """Return whether a method is the library's, which takes stacks of any dimensions."""
+    return str(getattr(type(value), method).__module__).startswith("largestep.")
+
+
+def _simulate(simulation: _Simulation, numbers: Sequence[int]) -> dict[str, np.ndarray | None]:
+    size = simulation.together
     with single_blas_thread():
-        return [simulation.trajectory(label, number) for label, number in trajectories]
+        if len(numbers) <= size:
+            return simulation.block(numbers)
+        gathered = _Gathered(simulation, len(numbers), [*simulation.names])
+        for start in range(0, len(numbers), size):
+            gathered.take(start, simulation.block(numbers[start : start + size]))
+        return gathered.found()
 
 
 @contextmanager
@@ -316,13 +494,20 @@ def _executor(given: Executor | None, threads: int | None) -> Iterator[Executor]
         yield pool
 
 
-def _streams(seed: int) -> list[np.random.Generator]:
-    """Return a seed's streams: of the initial parameters, of the order, of the noise."""
-    return [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
+def _stream(seed: int, purpose: int) -> np.random.Generator:
+    """Return one of a seed's streams: of the initial parameters, of the order, of the noise."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose,)))
 
 
-def _drawn(rng: np.random.Generator, n: int) -> Callable[[int, int], np.ndarray]:
-    return lambda steps, batch: rng.integers(0, n, size=(steps, batch))
+def _drawn(seed: int, n: int) -> Callable[[int, int], np.ndarray]:
+    rng: np.random.Generator | None = None
+
+    def examples(steps: int, batch: int) -> np.ndarray:
+        nonlocal rng
+        rng = rng or _stream(seed, _ORDER)
+        return rng.integers(0, n, size=(steps, batch))
+
+    return examples
 
 
 def _replayed(order: np.ndarray) -> Callable[[int, int], np.ndarray]:
@@ -348,25 +533,24 @@ def _labelled(
     if schedules is None:
         raise ValueError("schedules must be given: a step size, a schedule or several by label")
     if not isinstance(schedules, Mapping):
-        schedule = as_schedule(schedules)
+        schedule = as_schedule(schedules, "schedules")
         return {repr(schedule): schedule}
     if not schedules:
         raise ValueError("schedules must name at least one schedule, got none")
     labels = [str(label) for label in schedules]
     if len(set(labels)) < len(labels):
         raise ValueError(f"schedules must have labels that differ as text, got {labels}")
-    return dict(zip(labels, map(as_schedule, schedules.values()), strict=True))
+    given = (as_schedule(value, f"schedules[{label!r}]") for label, value in schedules.items())
+    return dict(zip(labels, given, strict=True))
 
 
 def _check_kinds(network: Network, problem: Problem, dynamics: Dynamics) -> None:
-    for name, value, kind in (
-        ("network", network, Network),
-        ("problem", problem, Problem),
-        ("dynamics", dynamics, Dynamics),
-    ):
-        if not isinstance(value, kind):
-            hint = "; it is a class: call it" if isinstance(value, type) else ""
-            raise TypeError(f"{name} must be a {kind.__name__}, got {value!r}{hint}")
+    _checks.kind("network", network, Network)
+    _checks.kind("problem", problem, Problem)
+    _checks.kind("dynamics", dynamics, Dynamics)
+    _checks.integer("the network's inputs", network.inputs, at_least=1)
+    _checks.integer("the network's parameters", network.parameters, at_least=1)
+    problem.loss.check_function()
     if network.inputs != problem.d:
         raise ValueError(
             f"network must take as many inputs as the problem has, {problem.d}, "
@@ -375,10 +559,9 @@ def _check_kinds(network: Network, problem: Problem, dynamics: Dynamics) -> None
 
 
 def _check_record(record: Sequence[int] | np.ndarray, steps: int) -> np.ndarray:
-    recorded = np.asarray(record)
-    if recorded.ndim != 1 or recorded.size == 0 or recorded.dtype.kind not in "iu":
+    recorded = _checks.integers("record", record)
+    if recorded.ndim != 1 or recorded.size == 0:
         raise ValueError(f"record must be a list of one or more integer steps, got {record!r}")
-    recorded = recorded.astype(np.int64)
     if recorded[0] < 0 or recorded[-1] > steps or (np.diff(recorded) <= 0).any():
         raise ValueError(f"record must increase within [0, {steps}], got {record!r}")
     return recorded
@@ -389,10 +572,8 @@ def _check_order(
 ) -> np.ndarray:
     if not dynamics.takes_order:
         raise ValueError(f"order must be left out: {dynamics!r} visits every example")
-    order = np.asarray(order)
+    order = _checks.integers("order", order)
     batch = dynamics.batch(problem.n)
-    if order.dtype.kind not in "iu":
-        raise TypeError(f"order must hold integer example indices, got dtype {order.dtype}")
     full = order[np.newaxis] if order.ndim == 2 else order
     if full.shape not in ((1, steps, batch), (len(seeds), steps, batch)):
         raise ValueError(
@@ -404,11 +585,11 @@ def _check_order(
         raise ValueError(
             f"order must hold indices from 0 to {problem.n - 1}, got {full[outside][0]}"
         )
-    return full.astype(np.int64)
+    return full
 
 
 def _check_initial(initial: np.ndarray, network: Network, seeds: list[int]) -> np.ndarray:
-    given = np.asarray(initial)
+    given = _checks.view("initial", initial, shape=(...,))
     shapes = ((network.parameters,), (len(seeds), network.parameters))
     if given.shape not in shapes:
         raise ValueError(f"initial must have shape {shapes[0]} or {shapes[1]}, got {given.shape}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,17 @@ def sweep(
         If an axis is unknown, comes twice or has no values, as `simulate` says, or if columns are
         to be saved and the content of something that decides them can't be read.
     OSError
-        If the folder can't be written to.
+        If the folder can't be written to, or another process is writing to it.
     """
     (x_name, x_values), (y_name, y_values) = _axis("x", x), _axis("y", y)
     if x_name == y_name:
         raise ValueError(f"x and y must be different axes, got {x_name} twice")
-    values = {**AXES, **(fixed or {})}
+    values = {**AXES, **(_checks.mapping("fixed", fixed) if fixed is not None else {})}
     unknown = set(values) - set(AXES)
     if unknown:
         raise ValueError(f"fixed must name {', '.join(AXES)}, got {unknown.pop()!r}")
+    values = {name: _in_range(name, value) for name, value in values.items()}
+    steps = _checks.integer("steps", steps, at_least=1)
     dynamics = SGD() if dynamics is None else dynamics
     chosen = named(measure)
     if "train_loss" not in [m.name for m in chosen]:
@@ -87,11 +90,14 @@ def sweep(
     folder = None if out is None else _files.prepare_folder(out / "columns")
 
     decides: list[Any] = []
+    made_by: dict[str, Any] = {}
     if folder is not None:
         code = provenance.closure((__name__, "sweep"))
-        decides = [network, problem, dynamics, chosen, steps, listed, code.digest, code.versions]
+        made_by = {"code": code.digest, "versions": dict(code.versions)}
+        decides = [network, problem, dynamics, chosen, steps, listed, made_by]
     columns = []
-    with track(progress, len(x_values)) as advance:
+    alone = nullcontext() if folder is None else _files.exclusive(folder)
+    with alone, track(progress, len(x_values)) as advance:
         for number, value in enumerate(x_values):
             schedules = {
                 f"{other:.17g}": decay(
@@ -128,7 +134,9 @@ def sweep(
             else:
                 key = provenance.fingerprint(decides, schedules, decays)
                 path = folder / f"{number:04}.nc"
-                stored = store.taken_up_or_computed(path, {"key": key, "steps": steps}, compute)
+                stored = store.taken_up_or_computed(
+                    path, {"key": key, "steps": steps, **made_by}, compute
+                )
             columns.append(stored["column"].to_dataset())
             advance()
     together = xr.concat(
@@ -162,13 +170,22 @@ def axis(text: str) -> dict[str, np.ndarray]:
 
 
 def _axis(which: str, given: Mapping[str, Sequence[float] | np.ndarray]) -> tuple[str, np.ndarray]:
-    if len(given) != 1 or next(iter(given)) not in AXES:
+    if len(_checks.mapping(which, given)) != 1 or next(iter(given)) not in AXES:
         raise ValueError(f"{which} must name one of {', '.join(AXES)}, got {list(given)}")
     ((name, raw),) = given.items()
     values = _checks.array(name, raw, dimensions=1)
     if len(values) == 0 or (np.diff(values) <= 0).any():
         raise ValueError(f"{name} must be one or more increasing values, got {values.tolist()}")
+    for value in (values[0], values[-1]):
+        _in_range(name, value)
     return name, values
+
+
+def _in_range(name: str, value: float) -> float:
+    """Return a setting of the schedule, or say why it can't be one."""
+    if name == "factor":
+        return _checks.number(name, value, above=0.0)
+    return _checks.number(name, value, at_least=0.0, at_most=1.0 if name == "decay_at" else np.inf)
 
 
 def _keywords(values: Mapping[str, float]) -> dict[str, Any]:

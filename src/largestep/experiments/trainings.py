@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from largestep.deep.data import Dataset
     from largestep.deep.training import Trained, Training
 
-__all__ = ["run_all", "survived", "unneeded"]
+__all__ = ["made_by", "run_all", "survived", "unneeded"]
 
 Work = Callable[["Trained", "Training", "Dataset"], xr.Dataset]
 """Makes a dataset of a trained network, its settings and its data; a module's own function."""
@@ -150,8 +150,8 @@ def unneeded(out: Path) -> dict[Path, str]:
         if folder.name in used:
             continue
         try:
-            made_by = _files.read_json(folder / "made_by.json")
-            same = made_by == _made_by(made_by["model"])
+            stored = _files.read_json(folder / "made_by.json")
+            same = stored == made_by(stored["model"])
         except (OSError, ValueError, KeyError, TypeError, ImportError):
             found[folder] = "nothing says by which code it was made"
             continue
@@ -162,7 +162,7 @@ def unneeded(out: Path) -> dict[Path, str]:
     return found
 
 
-def _made_by(model: str) -> dict[str, Any]:
+def made_by(model: str) -> dict[str, Any]:
     """Return what stands for all code that decides what a training run of a model gives."""
     code = provenance.closure(
         ("largestep.deep.training", "train"), ("largestep.deep.models", model)
@@ -174,10 +174,10 @@ def _folder(budget: Budget, label: str, job: "Training", data: str, identity: st
     """Return where a run is kept: of other settings, data, code or versions, it is elsewhere."""
     if budget.folder is None:
         return None
-    made_by = _made_by(job.model)
-    digest = provenance.fingerprint(vars(job), identity, made_by)
+    maker = made_by(job.model)
+    digest = provenance.fingerprint(vars(job), identity, maker)
     readable = "-".join(f"{job.model} {data} {label} {job.seed} {digest[:8]}".split())
     folder = _files.prepare_folder(budget.folder / readable)
     if not (folder / "made_by.json").exists():
-        _files.write_json(folder / "made_by.json", made_by)
+        _files.write_json(folder / "made_by.json", maker, sealed=True)
     return folder

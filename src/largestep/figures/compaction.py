@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from largestep.figures.style import figure, label_panels, log_percentages
+from largestep.figures.style import figure, label_panels, log_percentages, plain
 
 __all__ = ["draw_compaction", "draw_experiment"]
 
@@ -22,7 +22,7 @@ def draw_compaction(report: Mapping[str, Any]) -> Figure:
     """
     layers = report["layers"]
     drawing, (ax,) = figure(1, 1, size=(7, 1.6 + 0.19 * len(layers)))
-    names = [layer["name"] for layer in layers]
+    names = plain(layer["name"] for layer in layers)
     before = np.array([layer["before"] for layer in layers])
     left = np.zeros(len(layers))
     for part, label, shade in (

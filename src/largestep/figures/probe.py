@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from largestep import metrics
-from largestep.figures.style import DEPTH, figure, label_panels
+from largestep.figures.style import DEPTH, figure, label_panels, plain
 
 __all__ = ["draw_layers", "draw_probe"]
 
@@ -50,7 +50,7 @@ def draw_layers(layers: xr.Dataset) -> Figure:
     layers : with dimension layer: raw, distinct, merged, dead and units.
     """
     drawing, axes = figure(1, 2, size=(9, 1.4 + 0.28 * layers.sizes["layer"]))
-    names = layers.layer.values
+    names = plain(layers.layer.values)
     axes[0].barh(names, layers.raw, color="#d9d9d9", label="active")
     axes[0].barh(names, layers.distinct, color="#b2182b", label="active, duplicates merged")
     axes[0].set_xlabel("share of activations: feature sparsity in red")
@@ -70,7 +70,7 @@ def _units(ax: Axes, layers: xr.Dataset) -> None:
         (merged, "duplicates", "#f4a582"),
         (dead, "dead", "#d9d9d9"),
     ):
-        ax.barh(layers.layer.values, share, left=left, color=shade, label=label)
+        ax.barh(plain(layers.layer.values), share, left=left, color=shade, label=label)
         left = left + share.fillna(0).values
     ax.set_xlabel("share of the layer's units")
     _bars(ax, layers)

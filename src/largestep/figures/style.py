@@ -1,5 +1,6 @@
 """One look for every figure."""
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
     "label_panels",
     "legend_above",
     "log_percentages",
+    "plain",
     "write_figure",
 ]
 
@@ -87,14 +89,18 @@ def log_percentages(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def plain(names: Iterable[Any]) -> list[str]:
+    """Return names as Matplotlib prints them as they are: a dollar sign begins no formula."""
+    return [str(name).replace("$", r"\$") for name in names]
+
+
 def write_figure(stem: Path, figure: Figure) -> None:
     """Write the figure as PNG and as SVG, each in one step."""
-    for suffix, options in ((".png", {"dpi": 150}), (".svg", {"metadata": {"Date": None}})):
+    for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
+        drawn = io.BytesIO()
         # The salt of the names in an SVG is read when it is written.
         with mpl.rc_context(_SETTINGS):
-            _files.atomically(
-                stem.with_suffix(suffix),
-                lambda path, options=options: figure.savefig(path, **options),  # type: ignore[misc]
-            )
+            figure.savefig(drawn, format=kind, **options)
+        _files.write_bytes(stem.with_suffix(f".{kind}"), drawn.getvalue())
         # What the first drawing has laid out stays where it is.
         figure.set_layout_engine("none")

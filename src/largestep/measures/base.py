@@ -29,6 +29,8 @@ class Measure:
     every : measure at each `every`-th recorded step, at the first and at the last; the others
         are NaN. For measures that cost more than the training itself.
     coords : coordinates along `dims`, where they have any.
+    stacks : whether the function takes thetas of any shape (…, p) and gives one of shape (…, …),
+        each θ by itself: then it is called once for many trajectories.
 
     Raises
     ------
@@ -42,9 +44,10 @@ class Measure:
     dims: tuple[str, ...] = ()
     every: int = 1
     coords: Mapping[str, np.ndarray] = field(default_factory=dict)
+    stacks: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        _checks.integer("every", self.every, at_least=1)
+        _checks.integer_of(self, "every", at_least=1)
         foreign = set(self.coords) - set(self.dims)
         if foreign:
             raise ValueError(
@@ -54,6 +57,8 @@ class Measure:
 
     def on(self, network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
         """Return what the function gives at a stack of parameters, of the shape it promises.
+
+        Where it takes stacks the parameters may have more dimensions.
 
         Raises
         ------
@@ -69,12 +74,14 @@ class Measure:
                 f"the measure {self.name!r} must return an array of numbers, got {given!r}"
             ) from None
         lengths = {name: len(along) for name, along in self.coords.items()}
-        fits = values.shape[:1] == (len(thetas),) and values.ndim == 1 + len(self.dims)
+        stack = thetas.shape[:-1]
+        along = values.shape[len(stack) :]
+        fits = values.shape[: len(stack)] == stack and len(along) == len(self.dims)
         if not fits or any(
             length != lengths.get(name, length)
-            for name, length in zip(self.dims, values.shape[1:], strict=True)
+            for name, length in zip(self.dims, along, strict=True)
         ):
-            right = ", ".join([str(len(thetas)), *(str(lengths.get(n, n)) for n in self.dims)])
+            right = ", ".join([*map(str, stack), *(str(lengths.get(n, n)) for n in self.dims)])
             raise ValueError(
                 f"the measure {self.name!r} must return an array of shape ({right}) for "
                 f"{len(thetas)} thetas, got shape {values.shape}"
@@ -92,11 +99,12 @@ def named(measures: Iterable[str | Measure]) -> list[Measure]:
     """
     makers = [name for name in dir(face) if name not in ("Measure", "named")]
     result = []
-    for measure in measures:
+    for measure in _listed(measures):
         if isinstance(measure, str):
             if measure not in makers:
                 raise ValueError(f"measure must be one of {', '.join(makers)}, got {measure!r}")
             measure = getattr(face, measure)()
+        _checks.kind("measure", measure, Measure)
         result.append(measure)
     names = [measure.name for measure in result]
     taken = {"step_size", "diverged_at", "schedule", "seed", "step"} & set(names)
@@ -106,3 +114,12 @@ def named(measures: Iterable[str | Measure]) -> list[Measure]:
         if names.count(name) > 1:
             raise ValueError(f"measures must have distinct names, got {name!r} twice")
     return result
+
+
+def _listed(measures: Iterable[str | Measure]) -> list[str | Measure]:
+    try:
+        if not isinstance(measures, str):
+            return list(measures)
+    except Exception:  # what can't be gone through says so in many ways
+        pass
+    raise TypeError(f"measure must be a list of measures, got {_checks.shown(measures)}")

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from largestep import _checks
 from largestep.measures.base import Measure
 from largestep.metrics import rank
 from largestep.networks.base import Network
@@ -15,10 +16,12 @@ __all__ = ["nonzero_coordinates"]
 
 def nonzero_coordinates(relative_tolerance: float = 1e-6) -> Measure:
     """Coordinates of u ⊙ v above a share of the largest; for diagonal networks."""
+    tolerance = _checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
     return Measure(
         "nonzero_coordinates",
-        partial(_count, relative_tolerance),
-        f"coordinates above {relative_tolerance:g} of the largest",
+        partial(_count, tolerance),
+        f"coordinates above {tolerance:g} of the largest",
+        stacks=True,
     )
 
 

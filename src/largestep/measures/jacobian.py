@@ -24,8 +24,13 @@ def jacobian_rank(
 
     Several tolerances share the decomposition and give the variable a dimension `threshold`.
     """
-    several = isinstance(relative_tolerance, Sequence)
-    tolerances = np.atleast_1d(relative_tolerance)
+    several = np.ndim(relative_tolerance) > 0
+    tolerances = np.atleast_1d(_checks.view("relative_tolerance", relative_tolerance, shape=(...,)))
+    if tolerances.ndim != 1 or tolerances.size == 0:
+        raise ValueError(
+            "relative_tolerance must be a number or a list of one or more, got "
+            f"{_checks.shown(relative_tolerance)}"
+        )
     for tolerance in tolerances.tolist():
         _checks.number("relative_tolerance", tolerance, at_least=0.0, at_most=1.0)
     if points is not None:
@@ -37,6 +42,8 @@ def jacobian_rank(
 
 def effective_rank(*, points: int | None = None, every: int = 1) -> Measure:
     """Effective rank of the Jacobian at the first `points` test inputs (by default p, or all)."""
+    if points is not None:
+        _checks.integer("points", points, at_least=1)
     function = partial(_effective_ranks, points)
     return Measure("effective_rank", function, "effective rank of the Jacobian", every=every)
 

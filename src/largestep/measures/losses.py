@@ -12,12 +12,12 @@ __all__ = ["test_error", "test_loss", "train_loss"]
 
 def train_loss() -> Measure:
     """Mean of the problem's loss over the training points."""
-    return Measure("train_loss", _train_loss, "training loss")
+    return Measure("train_loss", _train_loss, "training loss", stacks=True)
 
 
 def test_loss() -> Measure:
     """Mean of the problem's loss over the test points."""
-    return Measure("test_loss", _test_loss, "test loss")
+    return Measure("test_loss", _test_loss, "test loss", stacks=True)
 
 
 def test_error() -> Measure:
@@ -25,7 +25,7 @@ def test_error() -> Measure:
 
     For labels ±1 (ValueError otherwise), whatever the loss. A prediction of 0 is an error.
     """
-    return Measure("test_error", _test_error, "test error")
+    return Measure("test_error", _test_error, "test error", stacks=True)
 
 
 def _train_loss(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:

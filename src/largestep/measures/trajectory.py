@@ -11,12 +11,12 @@ __all__ = ["parameters", "predictions"]
 
 def parameters(*, every: int = 1) -> Measure:
     """Record the parameters θ themselves."""
-    return Measure("parameters", _parameters, "parameters", ("parameter",), every)
+    return Measure("parameters", _parameters, "parameters", ("parameter",), every, stacks=True)
 
 
 def predictions(*, every: int = 1) -> Measure:
     """Record the predictions h_θ at the test inputs."""
-    return Measure("predictions", _predictions, "prediction", ("test_point",), every)
+    return Measure("predictions", _predictions, "prediction", ("test_point",), every, stacks=True)
 
 
 def _parameters(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:

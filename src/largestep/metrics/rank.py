@@ -4,10 +4,11 @@ import ctypes
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_namespace, is_torch_array
+from array_api_compat import array_namespace, is_numpy_namespace
 from numba.extending import get_cython_function_address
 
 from largestep import _checks
+from largestep.metrics._border import real
 
 __all__ = ["effective_rank", "jacobian_rank", "nonzero_coordinates", "singular_values"]
 
@@ -33,22 +34,7 @@ def singular_values(matrix: Array) -> Array:
     ValueError
         If the input has fewer than two dimensions, is empty, or holds NaN or infinity.
     """
-    xp = array_namespace(matrix)
-    if xp.isdtype(matrix.dtype, "complex floating"):
-        raise TypeError(f"a matrix must be of real numbers, got dtype {matrix.dtype}")
-    if is_torch_array(matrix):
-        matrix = matrix.detach()
-    if matrix.ndim < 2 or 0 in matrix.shape:
-        raise ValueError(
-            f"a matrix must have shape (…, n, p) with n, p > 0, got {tuple(matrix.shape)}"
-        )
-    if not bool(xp.all(xp.isfinite(matrix))):
-        raise ValueError("a matrix must be finite, got NaN or infinity")
-    if not is_numpy_namespace(xp):
-        return xp.linalg.svdvals(matrix)
-    stack = matrix.reshape(-1, *matrix.shape[-2:])
-    values = np.stack([_lapack_singular_values(one) for one in stack])
-    return values.reshape(*matrix.shape[:-2], -1)
+    return _singular_values("matrix", matrix)
 
 
 def jacobian_rank(jacobian: Array, relative_tolerance: float = 1e-4) -> Array:
@@ -78,7 +64,8 @@ def jacobian_rank(jacobian: Array, relative_tolerance: float = 1e-4) -> Array:
     2
     """
     tolerance = _checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
-    xp, values = array_namespace(jacobian), singular_values(jacobian)
+    values = _singular_values("jacobian", jacobian)
+    xp = array_namespace(values)
     rank = xp.sum(values > tolerance * values[..., :1], axis=-1)
     return int(rank) if rank.ndim == 0 else rank
 
@@ -99,7 +86,8 @@ def effective_rank(jacobian: Array) -> Array:
     >>> round(effective_rank(np.eye(3)), 6)
     3.0
     """
-    xp, values = array_namespace(jacobian), singular_values(jacobian)
+    values = _singular_values("jacobian", jacobian)
+    xp = array_namespace(values)
     total = xp.sum(values, axis=-1, keepdims=True)
     share = values / xp.where(total > 0, total, xp.ones_like(total))
     entropy = -xp.sum(share * xp.log(xp.where(share > 0, share, xp.ones_like(share))), axis=-1)
@@ -131,7 +119,7 @@ def nonzero_coordinates(coefficients: Array, relative_tolerance: float = 1e-6) -
     2
     """
     tolerance = _checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
-    xp = array_namespace(coefficients)
+    xp, coefficients = real("coefficients", coefficients)
     size = xp.abs(coefficients)
     if size.ndim == 0 or size.shape[-1] == 0:
         raise ValueError(f"coefficients must not be empty, got shape {tuple(size.shape)}")
@@ -139,6 +127,29 @@ def nonzero_coordinates(coefficients: Array, relative_tolerance: float = 1e-6) -
         raise ValueError("coefficients must be finite, got NaN or infinity")
     count = xp.sum(size > tolerance * xp.max(size, axis=-1, keepdims=True), axis=-1)
     return int(count) if count.ndim == 0 else count
+
+
+def _singular_values(name: str, matrix: Array) -> Array:
+    xp, matrix = real(name, matrix)
+    if matrix.ndim < 2 or 0 in matrix.shape:
+        raise ValueError(
+            f"{name} must have shape (…, n, p) with n, p > 0, got {tuple(matrix.shape)}"
+        )
+    if not bool(xp.all(xp.isfinite(matrix))):
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    if is_numpy_namespace(xp):
+        stack = matrix.reshape(-1, *matrix.shape[-2:])
+        values = np.stack([_lapack_singular_values(one) for one in stack])
+        values = values.reshape(*matrix.shape[:-2], -1)
+    else:
+        values = xp.linalg.svdvals(matrix)
+    if not bool(xp.all(xp.isfinite(values))):
+        largest = float(xp.max(xp.abs(matrix)))
+        raise ValueError(
+            f"{name} must have singular values in the range of its numbers, got entries up to "
+            f"{largest:g}"
+        )
+    return values
 
 
 def _lapack_singular_values(matrix: np.ndarray) -> np.ndarray:

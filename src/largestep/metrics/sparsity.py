@@ -121,6 +121,8 @@ def feature_sparsity(
     )
     active_above = _checks.number("active_above", active_above, at_least=0.0)
     xp, dtype = _checked(features)
+    if is_numpy_array(features):
+        features = np.asarray(features)  # a mask that hides nothing would slow all down
     n, m = features.shape
     units = _chosen(m, max_units, seed)
     m = len(units)
@@ -156,9 +158,11 @@ def feature_sparsity(
 
 def _checked(features: Array) -> tuple[Any, Any]:
     """Return the array's namespace and the precision to measure in, or say what is wrong."""
+    _checks.unmasked("features", features)
     if not (is_numpy_array(features) or is_torch_array(features)):
         raise TypeError(
-            f"features must be a NumPy array or a PyTorch tensor, got {type(features).__name__}"
+            f"features must be a NumPy array or a PyTorch tensor, got {_checks.shown(features)} "
+            f"({type(features).__name__})"
         )
     xp = array_namespace(features)
     shape = tuple(features.shape)
@@ -244,6 +248,9 @@ def _standardised(xp: Any, block: Array, lengths: Array | None) -> Array:
     if lengths is not None:
         block /= lengths
     low, high = xp.min(block, axis=0), xp.max(block, axis=0)
+    if not bool(xp.all(xp.isfinite(high - low))):
+        block *= 0.25  # rounds nothing, and correlations have no scale
+        low, high = low * 0.25, high * 0.25
     # Normalising leaves a unit that should be constant with the rounding of the lengths.
     rounding = 0.0 if lengths is None else 4.0 * block.shape[0] ** 0.5 * xp.finfo(block.dtype).eps
     varies = high - low > rounding * xp.maximum(xp.abs(low), xp.abs(high))

@@ -61,7 +61,7 @@ def plateau(
     Raises
     ------
     ValueError
-        If the arrays differ in length, are empty, or the steps do not increase.
+        If the arrays differ in length, are empty, or the steps are not finite and increasing.
 
     Examples
     --------
@@ -77,21 +77,27 @@ def plateau(
     min_share = _checks.number("min_share", min_share, above=0.0, at_most=1.0)
     blocks = _checks.integer("blocks", blocks, at_least=3)
     floor = _checks.number("floor", floor, above=0.0)
-    if len(steps) != len(loss) or len(steps) == 0:
+    time = _checks.array("steps", steps, dimensions=1)
+    loss = _checks.view("loss", loss, shape=(None,))
+    if len(time) != len(loss) or len(time) == 0:
         raise ValueError(
-            f"steps and loss must be as long and not empty, got {len(steps)} and {len(loss)}"
+            f"steps and loss must be as long and not empty, got {len(time)} and {len(loss)}"
         )
-    if (np.diff(np.asarray(steps, dtype=np.float64)) <= 0).any():
-        raise ValueError("steps must increase")
+    with np.errstate(over="ignore"):
+        rises = np.diff(time)
+        if (rises <= 0).any():
+            first = int(np.argmax(rises <= 0))
+            raise ValueError(f"steps must increase, got {time[first + 1]:g} after {time[first]:g}")
+        if not np.isfinite(time[-1] - time[0]):
+            raise ValueError(f"steps must lie within the range of a float, got up to {time[-1]:g}")
 
-    usable = np.isfinite(loss) & (np.asarray(loss) > 0)
+    usable = np.isfinite(loss) & (loss > 0)
     if not usable.any():
         return None
-    time = np.asarray(steps, dtype=np.float64)
     duration = max(time[-1] - time[0], 1e-300)
     block = np.minimum(((time - time[0]) / duration * blocks).astype(int), blocks - 1)
     time, block = time[usable], block[usable]
-    log_loss = np.log(np.asarray(loss, dtype=np.float64)[usable])
+    log_loss = np.log(loss[usable])
 
     numbers, counts = np.unique(block, return_counts=True)
     medians = np.array([np.median(log_loss[block == b]) for b in numbers])

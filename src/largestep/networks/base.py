@@ -24,15 +24,28 @@ function reaches the dynamics as a pointer, so that no dynamics is compiled anew
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numba
 import numpy as np
 from jaxtyping import Float
 from numba import types
+from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
 
-__all__ = ["CONTRACT", "HoldsCompiled", "Network", "compile_cached", "compiled"]
+from largestep import _checks
+
+__all__ = [
+    "CONTRACT",
+    "HoldsCompiled",
+    "Network",
+    "check_compiled",
+    "compile_cached",
+    "compiled",
+]
 
 _VECTOR = types.float64[::1]
 _LAYOUT = types.int64[::1]
@@ -47,6 +60,9 @@ def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile for one signature at once, keep the machine code on disk, release the GIL."""
 
     def decorate(function: Callable[..., Any]) -> Any:
+        return _found_once(_compile(function), signature)
+
+    def _compile(function: Callable[..., Any]) -> Any:
         options: dict[str, Any] = {
             "nogil": True,
             "fastmath": _FAST_BUT_HONEST,
@@ -54,16 +70,30 @@ def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
         }
         # Machine code kept for a module that nobody can import could not be read back.
         kept = function.__module__ in sys.modules
-        try:
-            return numba.njit(signature, cache=kept, **options)(function)
-        except RuntimeError as error:
-            # A function typed at a prompt, or installed where nobody may write, has no place
-            # to be cached.
-            if "cannot cache" not in str(error):
+        for _ in range(2):
+            try:
+                return numba.njit(signature, cache=kept, **options)(function)
+            except NumbaError:  # the source's own
                 raise
-            return numba.njit(signature, **options)(function)
+            except Exception as error:
+                # A function typed at a prompt, or installed where nobody may write, has no place
+                # to be cached.
+                if "cannot cache" in str(error):
+                    break
+                # A damaged cache raises nearly anything. An empty one is filled anew.
+                with suppress(Exception):
+                    FunctionCache(function).flush()
+        return numba.njit(signature, **options)(function)
 
     return decorate
+
+
+def _found_once(dispatcher: Any, signature: Any) -> Any:
+    """Look up the machine code once: Numba does so anew whenever a function is handed over."""
+    code = dispatcher.overloads[signature.args]
+    dispatcher.get_compile_result = lambda signature: code
+    code.library.get_pointer_to_function = cache(code.library.get_pointer_to_function)
+    return dispatcher
 
 
 compiled = compile_cached(CONTRACT)
@@ -73,6 +103,23 @@ theta : (p,) parameters; x : (d,) one input; layout : the network's `layout`; wo
 of the network's `workspace` size; gradient : (p,) to be overwritten, every entry, with ∇_θ h(x).
 All are float64 and contiguous, layout is int64. Returns h_θ(x). Theta and x must not be written.
 """
+
+
+_ROOM = 64
+"""Entries beside an array, in which a rehearsal sees what goes beyond its end."""
+
+
+_KEEP_IN: set[Any] = set()
+"""Functions with the sizes at which they have been seen to keep in their arrays."""
+
+
+def check_compiled(name: str, function: Any, signature: Any) -> None:
+    """Raise TypeError, naming a function, if it is not compiled for a signature."""
+    if not isinstance(function, Dispatcher) or signature.args not in function.overloads:
+        raise TypeError(
+            f"{name} must be compiled for {signature}, by the decorator `compiled`, got "
+            f"{_checks.shown(function)}"
+        )
 
 
 class HoldsCompiled:
@@ -126,15 +173,33 @@ class Network(HoldsCompiled, ABC):
     def predict(
         self, theta: Float[np.ndarray, "*k p"], x: Float[np.ndarray, "n d"]
     ) -> Float[np.ndarray, "*k n"]:
-        """Return h_θ at every row of x, for every θ of a stack."""
+        """Return h_θ at every row of x, for every θ of a stack.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta or x are not arrays of real numbers of the network's shapes.
+        """
+        theta, x = self.checked(theta, x)
         stack = [self._evaluate(one, x)[0] for one in theta.reshape(-1, self.parameters)]
         return np.reshape(stack, (*theta.shape[:-1], len(x)))
 
     def jacobian(
         self, theta: Float[np.ndarray, " p"], x: Float[np.ndarray, "n d"]
     ) -> Float[np.ndarray, "n p"]:
-        """Return φ_θ(x), whose row i is the gradient ∇_θ h_θ(x_i)."""
-        return self._evaluate(theta, x)[1]
+        """Return φ_θ(x), whose row i is the gradient ∇_θ h_θ(x_i); NaN if θ or x_i is not finite.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If theta or x are not arrays of real numbers of the network's shapes, or its compiled
+            function does not keep in its arrays.
+        """
+        theta, x = self.checked(theta, x, stacked=False)
+        jacobian = self._evaluate(theta, x)[1]
+        # A unit that is not a number counts as dead in compiled code: nothing would show.
+        jacobian[~(np.isfinite(x).all(axis=1) & np.isfinite(theta).all())] = np.nan
+        return jacobian
 
     def jacobian_core(
         self, theta: Float[np.ndarray, " p"], x: Float[np.ndarray, "n d"]
@@ -142,7 +207,74 @@ class Network(HoldsCompiled, ABC):
         """Return a matrix, as small as can be had, with the Jacobian's non-zero singular values."""
         return self.jacobian(theta, x)
 
+    def checked(
+        self, theta: Any, x: Any, *, stacked: bool = True
+    ) -> tuple[Float[np.ndarray, "*k p"], Float[np.ndarray, "n d"]]:
+        """Return both as float64 arrays of the network's shapes: the border of its methods.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not arrays of real numbers of these shapes.
+        """
+        _checks.integer("the network's inputs", self.inputs, at_least=1)
+        _checks.integer("the network's parameters", self.parameters, at_least=1)
+        leading = (...,) if stacked else ()
+        return (
+            _checks.view("theta", theta, shape=(*leading, self.parameters)),
+            _checks.view("x", x, shape=(None, self.inputs)),
+        )
+
+    def rehearse(self, theta: Float[np.ndarray, " p"], x: Float[np.ndarray, " d"]) -> None:
+        """Call the compiled function once, with room beside each array, and see that it keeps in.
+
+        Compiled code sees no ends of arrays: what goes beyond them reads and writes what belongs
+        to others.
+
+        Raises
+        ------
+        TypeError
+            If `prediction_and_gradient` is not made by `networks.compiled`, or `workspace` is not
+            an integer.
+        ValueError
+            If it reads or writes beyond an array, changes theta or x, or leaves a part of the
+            gradient as it was.
+        """
+        name = f"prediction_and_gradient of {type(self).__name__}"
+        identity = (self.prediction_and_gradient, len(theta), len(x), self.layout, self.workspace)
+        if identity in _KEEP_IN:
+            return
+        check_compiled(name, self.prediction_and_gradient, CONTRACT)
+        _checks.integer("workspace", self.workspace, at_least=0)
+        lengths = [len(theta), len(x), self.workspace, len(theta)]
+        layout = np.array([int(i) for i in self.layout], dtype=np.int64)
+        found = []
+        for beside in (0.5, -2.0):
+            rooms = [np.full(length + _ROOM, beside) for length in lengths]
+            parts = [room[:length] for room, length in zip(rooms, lengths, strict=True)]
+            parts[0][:], parts[1][:], parts[2][:], parts[3][:] = theta, x, 0.0, 7.0 * beside
+            h = self.prediction_and_gradient(parts[0], parts[1], layout, parts[2], parts[3])
+            for role, room, length in zip(
+                ("theta", "x", "workspace", "gradient"), rooms, lengths, strict=True
+            ):
+                if (room[length:] != beside).any():
+                    raise ValueError(f"{name} writes beyond the {length} entries of {role}")
+            for role, part, before in (("theta", parts[0], theta), ("x", parts[1], x)):
+                if not np.array_equal(part, before, equal_nan=True):
+                    raise ValueError(f"{name} must not write to {role}")
+            found.append(np.append(parts[3], h))
+        first, second = found
+        if not np.array_equal(first, second, equal_nan=True):
+            unwritten = np.flatnonzero((first == 3.5) & (second == -14.0))
+            if unwritten.size:
+                raise ValueError(f"{name} must overwrite gradient[{unwritten[0]}], and does not")
+            raise ValueError(f"{name} reads beyond the arrays that it is given")
+        if np.isfinite(first).all():  # else it may have been lost what was read
+            _KEEP_IN.add(identity)
+
     def _evaluate(self, theta: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if len(x):
+            self.rehearse(np.asarray(theta, np.float64), x[0])
         predictions = np.empty(len(x))
         jacobian = np.empty((len(x), self.parameters))
         _evaluate(

@@ -48,9 +48,9 @@ class DiagonalLinear(Network):
     prediction_and_gradient = _diagonal
 
     def __post_init__(self) -> None:
-        _checks.integer("d", self.d, at_least=1)
-        _checks.number("u0", self.u0)
-        _checks.number("v0", self.v0)
+        _checks.integer_of(self, "d", at_least=1)
+        _checks.number_of(self, "u0")
+        _checks.number_of(self, "v0")
 
     @property
     def inputs(self) -> int:
@@ -68,12 +68,14 @@ class DiagonalLinear(Network):
 
     def coefficients(self, theta: Float[np.ndarray, "*k p"]) -> Float[np.ndarray, "*k d"]:
         """Return the linear predictor u ⊙ v."""
+        theta = _checks.view("theta", theta, shape=(..., self.parameters))
         return theta[..., : self.d] * theta[..., self.d :]
 
     def predict(
         self, theta: Float[np.ndarray, "*k p"], x: Float[np.ndarray, "n d"]
     ) -> Float[np.ndarray, "*k n"]:
         """Return x (u ⊙ v), for every θ of a stack."""
+        theta, x = self.checked(theta, x)
         return self.coefficients(theta) @ x.T
 
     def jacobian_core(
@@ -84,6 +86,7 @@ class DiagonalLinear(Network):
         Columns 1e-20 times smaller than the largest are left out: they move no singular value by
         as much as rounding does.
         """
+        theta, x = self.checked(theta, x, stacked=False)
         size = np.hypot(theta[: self.d], theta[self.d :])
-        alive = size >= 1e-20 * size.max()
+        alive = ~(size < 1e-20 * size.max())  # what is not a number stays
         return x[:, alive] * size[alive]

@@ -25,7 +25,7 @@ class Gaussian:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _checks.number("scale", self.scale, at_least=0.0)
+        _checks.number_of(self, "scale", at_least=0.0)
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> np.ndarray:
         """Draw an array of the shape."""
@@ -39,7 +39,7 @@ class Signs:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _checks.number("scale", self.scale, at_least=0.0)
+        _checks.number_of(self, "scale", at_least=0.0)
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> np.ndarray:
         """Draw an array of the shape."""

@@ -1,6 +1,6 @@
 """Fully connected ReLU networks of any depth, with scalar output."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -109,12 +109,22 @@ class ReLU(Network):
     prediction_and_gradient = _relu
 
     def __post_init__(self) -> None:
-        if isinstance(self.widths, int) or len(self.widths) < 2:
+        if not isinstance(self.widths, tuple | list) or len(self.widths) < 2:
             raise ValueError(
-                f"widths must be the inputs and at least one hidden layer, got {self.widths!r}"
+                "widths must be the inputs and at least one hidden layer, got "
+                f"{_checks.shown(self.widths)}"
             )
-        for width in self.widths:
-            _checks.integer("widths", width, at_least=1)
+        widths = tuple(_checks.integer("widths", width, at_least=1) for width in self.widths)
+        object.__setattr__(self, "widths", widths)
+        biases = self.biases if isinstance(self.biases, tuple) else (self.biases,)
+        for name, values, kind, right in (
+            ("biases", biases, bool, "True or False"),
+            ("weights_from", self.weights_from, Callable, "an Initialization"),
+            ("biases_from", self.biases_from, Callable, "an Initialization"),
+        ):
+            for value in values if isinstance(values, tuple) else (values,):
+                if not isinstance(value, kind):  # type: ignore[arg-type]
+                    raise TypeError(f"{name} must be {right}, got {_checks.shown(value)}")
         for name in ("biases", "weights_from", "biases_from"):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.layers:
@@ -174,6 +184,7 @@ class ReLU(Network):
         self, theta: Float[np.ndarray, "*k p"]
     ) -> list[tuple[Float[np.ndarray, "*k m f"], Float[np.ndarray, "*k m"] | None]]:
         """Return the weights (…, width, fan_in) and biases (…, width) or None of every layer."""
+        theta = _checks.view("theta", theta, shape=(..., self.parameters))
         result = []
         position = 0
         for (fan_in, width), biased in zip(self._shapes, self._biased, strict=True):
@@ -197,8 +208,8 @@ class ReLU(Network):
         return self._forward(theta, x)[-1][..., 0]
 
     def _forward(self, theta: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
+        theta, current = self.checked(theta, x)
         outputs: list[np.ndarray] = []
-        current = x
         for weights, biases in self.unpack(theta):
             current = current @ np.swapaxes(weights, -1, -2)
             if biases is not None:

@@ -33,7 +33,7 @@ class ScalarQuadratic(Network):
     prediction_and_gradient = _scalar
 
     def __post_init__(self) -> None:
-        _checks.number("theta0", self.theta0)
+        _checks.number_of(self, "theta0")
 
     @property
     def inputs(self) -> int:
@@ -53,5 +53,6 @@ class ScalarQuadratic(Network):
         self, theta: Float[np.ndarray, "*k p"], x: Float[np.ndarray, "n d"]
     ) -> Float[np.ndarray, "*k n"]:
         """Return xθ², for every θ of a stack."""
+        theta, x = self.checked(theta, x)
         result: np.ndarray = theta**2 * x[:, 0]
         return result

@@ -61,12 +61,12 @@ def write_page(path: Path, sections: list[Section], command: str) -> None:
     )
     environment.filters["number"] = _number
     page = environment.get_template("page.html").render(sections=sections, command=command)
-    _files.atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    _files.write_bytes(path, page.encode())
 
 
 def _data_uri(path: Path) -> str:
     kind = {".svg": "svg+xml"}.get(path.suffix, path.suffix[1:])
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/{kind};base64,{base64.b64encode(_files.read_bytes(path)).decode()}"
 
 
 def _number(value: float | None) -> str:

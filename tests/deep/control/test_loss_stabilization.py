@@ -316,3 +316,14 @@ def test_a_state_of_something_else_is_refused():
     _, _, controller = linear()
     with pytest.raises(ValueError, match="not one of a LossStabilization"):
         controller.load_state_dict({"last_epoch": 3})
+
+
+def test_a_loss_that_is_almost_zero_sets_no_target():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    controller = LossStabilization(optimizer, 10)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+    optimizer.step()
+    controller.step(5e-324)
+    assert controller.target is None
+    controller.step(1.0)
+    assert controller.target == 0.1

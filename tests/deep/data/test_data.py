@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import socket
 import tarfile
 import threading
@@ -7,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +19,8 @@ from PIL import Image
 from scipy.stats import chisquare
 from sklearn.datasets import load_digits
 
-from largestep.deep import data
-from largestep.deep.data import Dataset, augment, permutation
+from largestep.deep import data, weights
+from largestep.deep.data import Dataset, archives, augment, permutation
 from largestep.deep.data.cifar import CIFAR10, CIFAR100
 from largestep.deep.data.tiny_imagenet import TINY_IMAGENET
 
@@ -430,7 +432,7 @@ def test_a_damaged_cache_is_named(rng, tmp_path, loads):
     loads(source, tmp_path, "tiny-imagenet")
     cache = tmp_path / "tiny-imagenet-200.safetensors"
     cache.write_bytes(cache.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=rf"{cache} is damaged .*delete it"):
+    with pytest.raises(ValueError, match=rf"{cache} is not what .* is damaged.*delete it"):
         loads(source, tmp_path, "tiny-imagenet")
 
 
@@ -648,3 +650,61 @@ def test_orders_differ_and_depend_on_nothing_else():
 def test_orders_that_make_no_sense(arguments, message):
     with pytest.raises(ValueError, match=message):
         permutation(*arguments)
+
+
+def test_a_cache_of_others_passes_for_nothing(rng, tmp_path, loads):
+    source, files = small_tiny_imagenet(rng)
+    unpacked(source, files, tmp_path)
+    loads(source, tmp_path, "tiny-imagenet")
+    cache = tmp_path / "tiny-imagenet-200.safetensors"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert cache.stat().st_mode & 0o777 == 0o666 & ~umask  # colleagues may read it
+    two = {f"x_{part}": torch.zeros(2, 3, 64, 64, dtype=torch.uint8) for part in ("train", "test")}
+    two |= {f"y_{part}": torch.zeros(2, dtype=torch.int64) for part in ("train", "test")}
+    for content, message in (
+        (weights.to_bytes(two), "does not say so"),
+        (weights.to_bytes(two, "another"), "was made of another"),
+        (weights.to_bytes(two, source.archive.md5), "x_train must have shape"),
+    ):
+        cache.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{message}.*delete it"):
+            loads(source, tmp_path, "tiny-imagenet")
+
+
+def test_a_pipe_is_not_waited_for(rng, tmp_path, loads):
+    source, files = small_tiny_imagenet(rng)
+    unpacked(source, files, tmp_path)
+    names = tmp_path / source.archive.root / "wnids.txt"
+    names.unlink()
+    os.mkfifo(names)
+    with pytest.raises(ValueError, match="is not a regular file"):
+        loads(source, tmp_path, "tiny-imagenet")
+
+
+def test_whatever_a_decoder_raises_names_the_image(rng, tmp_path, loads, monkeypatch):
+    source, files = small_tiny_imagenet(rng)
+    unpacked(source, files, tmp_path)
+    for error in (Image.DecompressionBombError, RecursionError, EOFError, MemoryError):
+        with monkeypatch.context() as patch:
+
+            def fail(*arguments, error=error, **settings):
+                raise error("boom")
+
+            patch.setattr(Image, "open", fail)
+            with pytest.raises(ValueError, match=r"JPEG is damaged: boom"):
+                loads(source, tmp_path, "tiny-imagenet")
+
+
+def test_a_link_to_itself_in_an_archive_is_damage():
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        link = tarfile.TarInfo("root/file")
+        link.type, link.linkname = tarfile.SYMTYPE, "file"
+        archive.addfile(link)
+    content.seek(0)
+    source = CIFAR10.archive
+    with tarfile.open(fileobj=content) as archive:
+        read = source._reader(Path("x"), lambda name: archives._member(archive, f"root/{name}"))
+        with pytest.raises(ValueError, match=r"file in x cannot be read|has no file"):
+            read("file")

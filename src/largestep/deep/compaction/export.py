@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from torch import Tensor, fx, nn
 
 from largestep import _files
+from largestep.deep import weights
 
 __all__ = ["definition", "export_onnx", "save"]
 
@@ -60,12 +60,11 @@ def save(model: nn.Module, folder: Path, example: Tensor) -> None:
     if not isinstance(model, fx.GraphModule):
         raise TypeError(f"model must come from deep.compact, got {type(model).__name__}")
     text = definition(model, example)
-    weights = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
     _files.prepare_folder(folder)
-    _files.atomically(folder / "model.py", lambda path: path.write_text(text, encoding="utf-8"))
-    _files.atomically(
-        folder / "model.safetensors", lambda path: path.write_bytes(to_bytes(weights))
-    )
+    # Weights of another model must at no moment lie beside this one's definition.
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    _files.write_bytes(folder / "model.py", text.encode())
+    _files.write_bytes(folder / "model.safetensors", weights.to_bytes(model.state_dict()))
 
     with torch.random.fork_rng(devices=[]):
         read = runpy.run_path(str(folder / "model.py"))["Model"]()

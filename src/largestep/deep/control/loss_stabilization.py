@@ -144,7 +144,7 @@ class LossStabilization:
         self.taken += 1
         if self.step_size is None or self.taken > self.held:
             return
-        if self.target is None and 0.0 < loss < math.inf:
+        if self.target is None and 0.0 < loss / 10.0 < math.inf:
             self.target = loss / 10.0
         factor = 0.5
         if self.target is not None and math.isfinite(loss):

@@ -62,20 +62,27 @@ class Archive:
         unpacked = folder if folder.name == self.root else folder / self.root
         file = folder / self.url.rpartition("/")[2]
         if unpacked.is_dir():
-            yield self._reader(unpacked, lambda name: (unpacked / name).read_bytes())
+            yield self._reader(unpacked, lambda name: _files.read_bytes(unpacked / name))
             return
         if not file.is_file():
             if not download:
                 raise FileNotFoundError(self._missing(folder))
             self._download(file)
         self._verify(file)
-        if file.suffix == ".zip":
-            with zipfile.ZipFile(file) as archive:
+        with self._opened(file) as archive:
+            if isinstance(archive, zipfile.ZipFile):
                 yield self._reader(file, lambda name: archive.read(f"{self.root}/{name}"))
-        else:
-            # Whole, as going back in a compressed stream would start it anew.
-            with tarfile.open(fileobj=io.BytesIO(gzip.decompress(file.read_bytes()))) as archive:
+            else:
                 yield self._reader(file, lambda name: _member(archive, f"{self.root}/{name}"))
+
+    def _opened(self, file: Path) -> zipfile.ZipFile | tarfile.TarFile:
+        try:
+            if file.suffix == ".zip":
+                return zipfile.ZipFile(file)
+            # Whole, as going back in a compressed stream would start it anew.
+            return tarfile.open(fileobj=io.BytesIO(gzip.decompress(_files.read_bytes(file))))
+        except Exception as error:  # a damaged archive raises nearly anything
+            raise ValueError(f"{file} is damaged: {error}. {self._get}") from error
 
     def _reader(self, place: Path, read: Callable[[str], bytes]) -> Callable[[str], bytes]:
         def checked(name: str) -> bytes:
@@ -83,6 +90,10 @@ class Archive:
                 return read(name)
             except (KeyError, FileNotFoundError):
                 raise ValueError(f"{place} is incomplete: it has no {name}. {self._get}") from None
+            except Exception as error:  # a damaged or crafted archive raises nearly anything
+                raise ValueError(
+                    f"{name} in {place} cannot be read: {error!r}. {self._get}"
+                ) from error
 
         return checked
 

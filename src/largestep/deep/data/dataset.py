@@ -1,6 +1,7 @@
 """A labelled image data set held as tensors, and what training does with it: shuffle, augment."""
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -164,7 +165,7 @@ def permutation(n: int, seed: int, epoch: int) -> Int64[Tensor, " n"]:
     True
     """
     n = _checks.integer("n", n, at_least=1)
-    seed = _checks.integer("seed", seed, at_least=0)
+    seed = _checks.integer("seed", seed, at_least=0, at_most=math.inf)
     epoch = _checks.integer("epoch", epoch, at_least=0)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,)))
     return torch.from_numpy(rng.permutation(n))

@@ -8,7 +8,7 @@ in one file beside the data.
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from largestep import _files
+from largestep.deep import weights
 from largestep.deep.data.archives import Archive
 
 __all__ = ["TINY_IMAGENET", "TinyImageNet"]
@@ -46,27 +47,37 @@ class TinyImageNet:
         OSError, ValueError
             If the data are missing, or not in the format; the message names the file.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file, save_file
-
         cache = folder / f"{self.archive.root}.safetensors"
         names = ("x_train", "y_train", "x_test", "y_test")
         if cache.is_file():
             try:
-                tensors = load_file(cache)
-                return tuple(tensors[name] for name in names)  # type: ignore[return-value]
-            except (SafetensorError, KeyError) as error:
+                tensors, made_of = weights.read(cache)
+                self._check(tensors, made_of)
+            except ValueError as error:
                 raise ValueError(
-                    f"{cache} is damaged ({error}): delete it, so that it is made again"
+                    f"{cache} is not what largestep has made of the archive ({error}): delete it, "
+                    "so that it is made again"
                 ) from None
+            return tuple(tensors[name] for name in names)  # type: ignore[return-value]
         with self.archive.opened(folder, download=download) as read:
             parts = self._decoded(read)
         try:
             tensors = dict(zip(names, parts, strict=True))
-            _files.atomically(cache, lambda temporary: save_file(tensors, temporary))
-        except (OSError, SafetensorError) as error:
+            _files.write_bytes(cache, weights.to_bytes(tensors, self.archive.md5))
+        except OSError as error:
             warnings.warn(f"the decoded images could not be kept in {cache}: {error}", stacklevel=2)
         return parts
+
+    def _check(self, tensors: Mapping[str, Tensor], made_of: str | None) -> None:
+        if made_of != self.archive.md5:
+            raise ValueError("it does not say so, or was made of another")
+        numbers = {"train": self.classes * self.train, "test": self.test}
+        for part, number in numbers.items():
+            shapes = {f"x_{part}": (number, 3, 64, 64), f"y_{part}": (number,)}
+            for name, shape in shapes.items():
+                found = tuple(tensors[name].shape) if name in tensors else None
+                if found != shape:
+                    raise ValueError(f"{name} must have shape {shape}, got {found}")
 
     def _decoded(self, read: Callable[[str], bytes]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         identifiers = self._identifiers(read)
@@ -126,7 +137,9 @@ class TinyImageNet:
                         f"{image.width} × {image.height}"
                     )
                 return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-        except (OSError, SyntaxError) as error:
+        except ValueError:
+            raise
+        except Exception as error:  # a damaged image raises nearly anything
             raise ValueError(f"{self.archive.root}/{name} is damaged: {error}") from None
 
 

@@ -5,10 +5,7 @@ header, beside a digest of everything, so that nothing can come from two moments
 no damage goes unseen.
 """
 
-import fcntl
-import hashlib
 import json
-import os
 import signal
 import sys
 import threading
@@ -18,13 +15,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import save as to_bytes
 
 from largestep import _files
+from largestep.deep import weights
 
-__all__ = ["Stop", "delete", "exclusive", "load", "save", "stopping"]
+__all__ = ["Stop", "delete", "load", "save", "stopping"]
 
 _LATEST, _PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 
@@ -45,9 +41,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, 
     OSError
         If it can't be written, as on a full disk. What the folder held is still there.
     """
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(state)
-    content = to_bytes(stored, {"state": text, "digest": _digest(stored, text)})
+    content = weights.to_bytes(tensors, json.dumps(state))
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(content)
@@ -58,10 +52,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, 
     try:
         _files.atomically(folder / _LATEST, write)
     except OSError as error:
-        raise OSError(
-            f"cannot write a checkpoint to {folder}: {error.strerror or error}; "
-            "what was saved before is still there"
-        ) from error
+        raise OSError(f"{error}; what was saved before is still there") from error
 
 
 def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
@@ -97,37 +88,9 @@ def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
 
 
 def delete(folder: Path) -> None:
-    """Delete the folder's checkpoints, and what writers that were killed have left."""
+    """Delete the folder's checkpoints."""
     for name in (_LATEST, _PREVIOUS):
         (folder / name).unlink(missing_ok=True)
-    _sweep(folder)
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Be the only process that writes to the folder.
-
-    The lock is the operating system's: it goes with the process, however that ends.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process is writing to it.
-    """
-    with (folder / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise BlockingIOError(
-                f"process {lock.read().strip() or 'unknown'} is training in {folder}: "
-                "wait for it or name another folder"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        _sweep(folder)
-        yield
 
 
 class Stop:
@@ -172,28 +135,7 @@ def stopping() -> Iterator[Stop]:
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ValueError(f"the checkpoint {path} is damaged: {error}") from error
-    if not {"state", "digest"} <= header.keys():
+    tensors, state = weights.read(path)
+    if not state:
         raise ValueError(f"{path} is no checkpoint of largestep")
-    if _digest(tensors, header["state"]) != header["digest"]:
-        raise ValueError(f"the checkpoint {path} is damaged: its content is not what was written")
-    return tensors, json.loads(header["state"])
-
-
-def _digest(tensors: Mapping[str, torch.Tensor], text: str) -> str:
-    digest = hashlib.blake2b(text.encode(), digest_size=16)
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _sweep(folder: Path) -> None:
-    for temporary in folder.glob(".checkpoint-*.safetensors"):
-        temporary.unlink(missing_ok=True)
+    return tensors, json.loads(state)

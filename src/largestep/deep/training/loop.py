@@ -7,14 +7,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save as to_bytes
-
 from largestep import _checks, _files, store
 from largestep._progress import track
+from largestep.deep import weights
 from largestep.deep.data.dataset import Dataset
 from largestep.deep.loading import read_weights
 from largestep.deep.training import checkpoints, processes
@@ -94,7 +92,7 @@ def train(
         stop = checkpoints.Stop()
         if out is not None:
             if first:
-                stack.enter_context(checkpoints.exclusive(_files.prepare_folder(out)))
+                stack.enter_context(_files.exclusive(_files.prepare_folder(out)))
             for rank in range(place.processes):  # one by one: loading may repair the folder
                 if rank == place.rank:
                     finished = _taken_up(run, out, resume)
@@ -164,11 +162,10 @@ def _taken_up(run: Run, out: Path, resume: bool) -> Trained | None:
 def _store(out: Path, trained: Trained, run: Run) -> None:
     """Save what was trained; the run is finished once `results.nc` is there."""
     config = {"configuration": run.configuration, "environment": run.place.environment()}
-    _files.write_json(out / "config.json", config)
+    _files.write_json(out / "config.json", config, sealed=True)
     for name, model in (("model", trained.model), ("averaged", trained.averaged)):
         if model is not None:
-            weights = to_bytes({k: v.cpu().contiguous() for k, v in model.state_dict().items()})
-            _files.atomically(out / f"{name}.safetensors", partial(Path.write_bytes, data=weights))
+            _files.write_bytes(out / f"{name}.safetensors", weights.to_bytes(model.state_dict()))
     results = store.Results.from_dict({"training": trained.results})
     store.save(out / "results.nc", results, config)
     checkpoints.delete(out)

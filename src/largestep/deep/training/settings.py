@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from largestep import _checks
 from largestep.deep import models
 from largestep.deep.control.base import MakeController
@@ -68,14 +70,19 @@ class Training:
         if self.model not in models.NAMES:
             raise ValueError(f"model must be one of {', '.join(models.NAMES)}, got {self.model!r}")
         if not isinstance(self.step_size, Schedule) and not callable(self.step_size):
-            _checks.number("step_size", self.step_size, at_least=0.0)
+            _checks.number_of(self, "step_size", at_least=0.0)
         for name in ("epochs", "batch_size", "evaluations", "examples", "max_units"):
-            _checks.integer(name, getattr(self, name), at_least=1)
-        _checks.integer("seed", self.seed, at_least=0)
+            _checks.integer_of(self, name, at_least=1)
+        _checks.integer_of(self, "seed", at_least=0)
+        for name in ("model_settings", "optimizer_settings"):
+            given = _checks.mapping(name, getattr(self, name))
+            # NumPy's numbers are none to JSON.
+            plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
+            object.__setattr__(self, name, plain)
         optimizers.check(self.optimizer, self.optimizer_settings)
-        _checks.number("label_noise", self.label_noise, at_least=0.0, at_most=1.0)
+        _checks.number_of(self, "label_noise", at_least=0.0, at_most=1.0)
         if self.averaging is not None:
-            _checks.number("averaging", self.averaging, above=0.0, below=1.0)
+            _checks.number_of(self, "averaging", above=0.0, below=1.0)
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"precision must be fp32 or bf16, got {self.precision!r}")
 
