@@ -36,6 +36,7 @@ BLOCKS = (
 )
 """From the top of the house to its door."""
 ROOMS = (
+    "_held",
     "_untouched",
     "batches",
     "features",

@@ -10,6 +10,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from largestep import _checks, _files, metrics
+from largestep.deep._held import Held
 from largestep.deep._untouched import untouched, unwrapped
 from largestep.deep.batches import Batch, take
 from largestep.deep.features import Layer, Layers, Units, gather
@@ -29,8 +30,10 @@ class Probe:
     """Measures a model every so many steps of its training: how sparse its features are, and more.
 
     The model is run on inputs of its own, and nothing of it changes: neither its mode, buffers and
-    gradients nor any random state, so that training goes on bit for bit as it would without the
-    probe. It is measured once when the probe is made, as step 0.
+    gradients, nor what it builds, registers or collects in `forward`, nor any random state, so that
+    training goes on bit for bit as it would without the probe. (What `forward` changes outside of
+    the model, such as a global variable, is not seen.) It is measured once when the probe is made,
+    as step 0.
 
     In training by several processes, one probe in each, the first process measures.
 
@@ -59,7 +62,8 @@ class Probe:
     ------
     TypeError, ValueError
         If a setting is out of its range, there are no inputs, a layer matches nothing, a measure
-        needs what is not there, or two measures give something under one name.
+        needs what is not there, two measures give something under one name, or the model holds
+        what cannot be put back.
 
     Examples
     --------
@@ -98,6 +102,7 @@ class Probe:
         seed: int = 0,
     ) -> None:
         self.model = unwrapped(model)
+        Held(self.model)  # what cannot be put back is refused before anything is read
         self.layers = layers
         self.every = _checks.integer("every", every, at_least=1)
         self.units: Units = units
