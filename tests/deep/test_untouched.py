@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections import deque
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ class Kept:
 class Changing(nn.Module):
     """Builds, registers, counts and collects, some of it on the first call only."""
 
-    shared = []
+    shared: ClassVar = []
     count = 0
 
     def __init__(self):

@@ -23,7 +23,7 @@ _MACHINERY = frozenset({"torch", "lightning", "pytorch_lightning", "lightning_fa
 
 _OFTEN_EMPTY = frozenset({dict, OrderedDict, list, set})
 
-_Restore = Callable[[], None]
+_Restore = Callable[[], object]
 
 
 class Held:

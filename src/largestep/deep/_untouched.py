@@ -77,7 +77,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     with ExitStack() as stack:
         for buffer in model.buffers():
-            stack.callback(cast(Callable[[], None], value_restorer(buffer)))
+            stack.callback(cast(Callable[[], object], value_restorer(buffer)))
         stack.enter_context(attributes_restored(model))
         stack.enter_context(random_states_restored(device_of(model)))
         for parameter, gradient in gradients:
