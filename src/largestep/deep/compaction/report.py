@@ -59,7 +59,10 @@ class CompactionReport:
     scale : the largest absolute output of the original on held-out data.
     undone : removals that were exact, or close, on the calibration data but taken back because of
         the held-out data.
-    calibration, held_out : differences of the outputs.
+    calibration, held_out : differences of the outputs, in `precision`.
+    precision, returned_in : in which the model was compacted and held against the tolerance; and
+        the model's own, in which it is returned.
+    as_returned : difference of the outputs on held-out data, in the model's own precision.
     accuracy_before, accuracy_after : share of held-out inputs classified as labelled; None where
         there are no labels.
     parameters_before, parameters_after : numbers of parameters.
@@ -76,6 +79,9 @@ class CompactionReport:
     undone: int
     calibration: Difference
     held_out: Difference
+    precision: str
+    returned_in: str
+    as_returned: Difference
     accuracy_before: float | None
     accuracy_after: float | None
     parameters_before: int
@@ -115,6 +121,12 @@ class CompactionReport:
             f"allowed: {self.tolerance:g} + {self.rounding:.2g} for rounding, of the largest "
             f"output, {self.scale:.4g}; removals undone for it: {self.undone}",
         ]
+        if self.returned_in != self.precision:
+            lines.append(
+                f"these are in {self.precision}; as returned, in {self.returned_in}, whose "
+                f"rounding comes on top: largest {self.as_returned.largest:.3g}, "
+                f"mean {self.as_returned.mean:.3g}"
+            )
         if self.accuracy_before is not None and self.accuracy_after is not None:
             lines.append(
                 f"accuracy on held-out data: {self.accuracy_before:.2%} → {self.accuracy_after:.2%}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from largestep import _checks
-from largestep.deep._untouched import random_states_restored, unwrapped
+from largestep.deep._untouched import (
+    device_of,
+    random_states_restored,
+    unwrapped,
+    without_a_trace,
+)
 from largestep.deep.batches import loader_restored
 from largestep.deep.compaction.graph import trace
 from largestep.deep.compaction.report import (
@@ -76,10 +81,12 @@ def compact(
         batch as first dimension.
     calibration, held_out : batches, as a list or a DataLoader, or one tensor: of inputs, or of
         tuples that begin with inputs and labels, the classes. Accuracy is reported if the held-out
-        data have labels. They are read once and kept on the model's device.
+        data have labels. They are read once and kept on the model's device, in its precision.
     tolerance : largest absolute difference of outputs on held-out data that is allowed, relative
         to the largest absolute output of the original there. By default only what is exact up to
-        rounding: 256 machine epsilons, that is 3.1e-5 in float32, allowed on top in any case.
+        rounding: 256 machine epsilons, that is 3.1e-5 in float32, allowed on top in any case. A
+        model in half precision is compacted as a copy in float32, where the tolerance holds, and
+        returned in its own; what rounding its weights then adds is in the report.
     correlation_threshold : in (0, 1]; see above. By default only multiples merge.
 
     Returns
@@ -91,18 +98,29 @@ def compact(
     TypeError
         If the model is no module, or the batches hold anything else.
     ValueError
-        If the model is in training mode, cannot be traced (the error names the line), does not
-        take the data, or returns what isn't finite; or a setting is out of range.
+        If the model is in training mode, mixes half with other precisions, cannot be traced (the
+        error names the line), does not take the data, or returns what isn't finite; or a setting
+        is out of range.
     """
     tolerance = _checks.number("tolerance", tolerance, at_least=0.0)
     threshold = _checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
-    model = unwrapped(model)
-    _check_evaluating(model)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    calibrating = _Data.read("calibration", calibration, device)
-    holding = _Data.read("held_out", held_out, device)
+    given = unwrapped(model)
+    _check_evaluating(given)
+    with without_a_trace(given):
+        return _compacted(given, calibration, held_out, tolerance, threshold)
+
+
+def _compacted(
+    given: nn.Module, calibration: Batches, held_out: Batches, tolerance: float, threshold: float
+) -> tuple[nn.Module, CompactionReport]:
+    device, own = device_of(given), _precision(given)
+    # What half precision rounds away would hide what a removal changes.
+    exact = torch.float32 if _is_half(own) else own
+    model = deepcopy(given).to(exact) if _is_half(own) else given
+    calibrating = _Data.read("calibration", calibration, device, exact)
+    holding = _Data.read("held_out", held_out, device, exact)
     example = calibrating.inputs[0]
 
     graph = trace(deepcopy(model), example)
@@ -124,7 +142,7 @@ def compact(
     order = [(node, unit) for node, unit in order if not left[node][unit]]
 
     scale = max(float(outputs.abs().max()) for outputs in expected)
-    rounding = _ROUNDING * torch.finfo(expected[0].dtype).eps
+    rounding = _rounding(expected)
     allowed = (tolerance + rounding) * scale
 
     def agrees(count: int) -> bool:
@@ -134,9 +152,16 @@ def compact(
     smaller, removed, received = build(count)
     if memory_format(smaller, device) is torch.contiguous_format:
         smaller.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    parameters, multiply_adds = zip(*(size(m, example) for m in (model, smaller)), strict=True)
-    latency = latencies(model, smaller, example)
-    outputs = holding.outputs(smaller)
+    differences = (
+        _difference(calibrating.outputs(smaller), calibrating.outputs(model)),
+        _difference(holding.outputs(smaller), expected),
+    )
+    smaller.to(own)
+    holding = holding.to(own)
+    expected, outputs = (holding.outputs(m) for m in (given, smaller))
+    example = calibrating.to(own).inputs[0]
+    parameters, multiply_adds = zip(*(size(m, example) for m in (given, smaller)), strict=True)
+    latency = latencies(given, smaller, example)
     report = CompactionReport(
         layers=tuple(
             _layer_report(layer, found[layer.node], removed[layer.node], received)
@@ -147,8 +172,11 @@ def compact(
         rounding=rounding,
         scale=scale,
         undone=len(order) - count,
-        calibration=_difference(calibrating.outputs(smaller), calibrating.outputs(model)),
-        held_out=_difference(outputs, expected),
+        calibration=differences[0],
+        held_out=differences[1],
+        precision=_name(exact),
+        returned_in=_name(own),
+        as_returned=_difference(outputs, expected),
         accuracy_before=holding.accuracy(expected),
         accuracy_after=holding.accuracy(outputs),
         parameters_before=parameters[0],
@@ -173,7 +201,7 @@ class _Data:
     labels: list[Tensor] | None
 
     @classmethod
-    def read(cls, name: str, batches: Batches, device: torch.device) -> "_Data":
+    def read(cls, name: str, batches: Batches, device: torch.device, dtype: torch.dtype) -> "_Data":
         if isinstance(batches, Tensor):
             batches = [batches]
         if not isinstance(batches, Iterable):
@@ -199,7 +227,13 @@ class _Data:
                 labels += [part.to(device) for part in parts[1:2]]
         if not inputs:
             raise ValueError(f"{name} must have at least one batch, got none")
-        return cls(name, inputs, labels if len(labels) == len(inputs) else None)
+        return cls(name, inputs, labels if len(labels) == len(inputs) else None).to(dtype)
+
+    def to(self, dtype: torch.dtype) -> "_Data":
+        """Return the same with what is floating point in another precision."""
+        return replace(
+            self, inputs=[x.to(dtype) if x.is_floating_point() else x for x in self.inputs]
+        )
 
     def outputs(self, model: nn.Module) -> list[Tensor]:
         """Return the model's outputs, batch by batch, or say what is wrong with them."""
@@ -247,6 +281,42 @@ class _Data:
 
 def _kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _precision(model: nn.Module) -> torch.dtype:
+    """Return the precision of the parameters; of several, all of them single or finer, the first.
+
+    Raises
+    ------
+    ValueError
+        If some parameters are in half precision and some are not.
+    """
+    found = list(dict.fromkeys(p.dtype for p in model.parameters() if p.is_floating_point()))
+    if len(found) > 1 and any(map(_is_half, found)):
+        raise ValueError(
+            f"the model must have one precision, got {', '.join(map(_name, found))}: convert it, "
+            "as by model.float()"
+        )
+    return found[0] if found else torch.float32
+
+
+def _is_half(dtype: torch.dtype) -> bool:
+    return torch.finfo(dtype).bits < 32
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _rounding(outputs: list[Tensor]) -> float:
+    """Return the difference of outputs, relative to the largest, that is nothing but rounding."""
+    dtype = outputs[0].dtype
+    if _is_half(dtype):
+        raise ValueError(
+            f"the model must return outputs in single precision, got {_name(dtype)}: take the "
+            "cast out of forward, as differences as large as the outputs would pass for rounding"
+        )
+    return _ROUNDING * torch.finfo(dtype).eps
 
 
 def _check_evaluating(model: nn.Module) -> None:
