@@ -48,9 +48,9 @@ ROOMS = (
     "measures",
     "probe",
     "loggers",
+    "control",
     "lightning",
     "transformers",
-    "control",
     "training",
     "compaction",
 )
