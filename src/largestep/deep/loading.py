@@ -2,6 +2,7 @@
 
 import pickle
 import runpy
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,12 @@ def load_model(spec: str, weights: Path | None = None) -> nn.Module:
         if not separator or not file.endswith(".py"):
             raise ValueError(f"model must be FILE.py:function or the folder of a run, got {spec!r}")
         model = _made(Path(file), function)
+        if weights is None:
+            print(
+                f"No weights are given: the model is as {function} returns it, at random unless it "
+                "loads weights itself",
+                file=sys.stderr,
+            )
     if weights is not None:
         _fill(model, read_weights(weights), weights)
     return model.eval()
@@ -219,7 +226,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     """Load a state dictionary, in its own precision, or say what doesn't fit."""
-    expected = model.state_dict()
+    expected = model.state_dict(keep_vars=True)
+    # Files may hold what several names share under one of them.
+    names = {id(expected[name]): name for name in weights if name in expected}
+    shared = {name: names[id(value)] for name, value in expected.items() if id(value) in names}
+    weights = {name: weights[held] for name, held in shared.items()} | weights
     wrong = {
         "missing": [name for name in expected if name not in weights],
         "not in the model": [name for name in weights if name not in expected],
