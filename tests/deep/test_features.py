@@ -274,7 +274,7 @@ def test_taking_inputs_changes_no_random_state_and_stops_at_the_count(images):
     assert [len(x) for x, _ in taken] == [3, 2]
     assert [len(x) for x in take(images, 4)] == [4]
     with pytest.raises(ValueError, match="at least one input"):
-        take(iter([]), 5)
+        take([], 5)
     with pytest.raises(TypeError, match="got str"):
         take(["abc"], 5)
 
@@ -456,7 +456,8 @@ def test_what_is_taken_is_a_copy_and_no_more_is_read(images):
         yield {"x": images, "mask": torch.ones(5)}
         raise AssertionError("read too much")
 
-    (batch,) = take(stream(), 3)
+    with pytest.warns(RuntimeWarning, match="generator"):
+        (batch,) = take(stream(), 3)
     assert torch.equal(batch["x"], images[:3])
     assert batch["mask"].shape == (5,)
     images.zero_()

@@ -154,9 +154,33 @@ def test_precisions(inputs, dtype):
 
 
 def test_a_loader_is_read_once(inputs):
-    probe = Probe(network(), iter([inputs[:40], inputs[40:]]), max_inputs=50)
+    with pytest.warns(RuntimeWarning, match="only once .*those that are taken, training does not"):
+        probe = Probe(network(), iter([inputs[:40], inputs[40:]]), max_inputs=50)
     assert [len(layer.features) for layer in probe.features().values()] == [50]
     assert [len(layer.features) for layer in probe.features().values()] == [50]
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        (
+            (torch.ones(8, 6), torch.ones(8)),
+            r"shapes \(8, 6\) and \(8,\): write \[\(inputs, targets\)",
+        ),
+        (torch.utils.data.TensorDataset(torch.ones(8, 6)), "wrap it in a DataLoader"),
+        (3, "must be batches, as a list of tensors or a DataLoader, got int"),
+        (torch.ones(8, 6, dtype=torch.uint8), "does not take its inputs as uint8"),
+    ],
+)
+def test_what_is_no_batches_is_refused(batches, message):
+    with pytest.raises(TypeError, match=message):
+        Probe(network(), batches)
+
+
+def test_batches_in_a_tuple_are_batches():
+    inputs = torch.randn(16, 6)
+    probe = Probe(network(), inputs.split(8))
+    assert [len(layer.features) for layer in probe.features().values()] == [16]
 
 
 def test_smooth_units_are_active_above_a_share_of_the_layer(inputs):

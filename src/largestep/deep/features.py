@@ -429,8 +429,24 @@ def _has_two(batch: Mapping[str, Any]) -> bool:
 
 
 def forward_by_default(model: nn.Module, batch: Batch) -> Any:
+    """Run a model on a batch, whatever kind it is, in the model's floating-point precision.
+
+    Raises
+    ------
+    TypeError
+        If the model does not take images as bytes.
+    """
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     batch = mapped(batch, lambda x: x.to(dtype) if x.is_floating_point() else x)
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    return model(batch if isinstance(batch, Tensor) else batch[0])
+    try:
+        if isinstance(batch, Mapping):
+            return model(**batch)
+        return model(batch if isinstance(batch, Tensor) else batch[0])
+    except RuntimeError as error:
+        first = next(flattened(batch), None)
+        if not isinstance(first, Tensor) or first.dtype != torch.uint8:
+            raise
+        raise TypeError(
+            "the model does not take its inputs as uint8: give them as in training, such as "
+            f"normalised images as floating-point numbers ({error})"
+        ) from error

@@ -17,6 +17,7 @@ from largestep.deep.compaction import CompactionReport, compact
 from largestep.deep.compaction.export import definition, export_onnx, save
 from largestep.figures.compaction import draw_compaction
 
+pytestmark = pytest.mark.filterwarnings("ignore:the held-out data are the calibration data")
 torch.set_num_threads(1)
 DIGITS = 1e-12
 
@@ -579,6 +580,12 @@ def test_precisions_that_would_hide_what_changes_are_refused():
         compact(model, vectors(), held_out=vectors())
 
 
+def test_held_out_data_that_are_the_calibration_data_are_remarked_on():
+    x = vectors()
+    with pytest.warns(UserWarning, match="says nothing about any others"):
+        compact(mlp(), x.split(7), held_out=x)
+
+
 def test_autocast_of_the_caller_does_not_hide_what_changes():
     model = mlp().float()
     with torch.autocast("cpu", torch.bfloat16):
@@ -709,6 +716,18 @@ def diverged():
         (mlp(), {"held_out": []}, ValueError, "held_out must have at least one batch"),
         (mlp(), {"held_out": [3]}, TypeError, "batch 0 is int"),
         (mlp(), {"held_out": 3}, TypeError, "held_out must be batches"),
+        (
+            mlp(),
+            {"calibration": (vectors(), torch.arange(60))},
+            TypeError,
+            r"calibration must be batches, got inputs and targets of shapes \(60, 5\) and \(60,\)",
+        ),
+        (
+            mlp(),
+            {"held_out": torch.utils.data.TensorDataset(vectors())},
+            TypeError,
+            r"data set of single examples \(TensorDataset\): wrap it in a DataLoader",
+        ),
         (mlp(), {"held_out": [torch.ones(3)]}, ValueError, r"got shape \(3,\)"),
         (
             mlp(),

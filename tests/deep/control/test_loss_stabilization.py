@@ -335,6 +335,14 @@ def test_a_second_controller_of_one_optimizer_is_refused():
         LossStabilization(optimizer, 10)
 
 
+def test_a_group_that_is_added_later_is_refused():
+    optimizer = sgd(parameter())
+    LossStabilization(optimizer, 10)
+    optimizer.add_param_group({"params": [parameter()]})
+    with pytest.raises(RuntimeError, match=r"had 1 parameter groups .* has 2 now: add all groups"):
+        optimizer.step()
+
+
 def test_an_optimizer_that_steps_without_it_is_noticed():
     theta = parameter()
     optimizer = sgd(theta)

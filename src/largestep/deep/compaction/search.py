@@ -1,5 +1,6 @@
 """A smaller model that computes the same, and the search for what may go."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from largestep.deep._untouched import (
     unwrapped,
     without_a_trace,
 )
-from largestep.deep.batches import loader_restored
+from largestep.deep.batches import checked, loader_restored
 from largestep.deep.compaction.graph import trace
 from largestep.deep.compaction.report import (
     CompactedLayer,
@@ -89,6 +90,11 @@ def compact(
         returned in its own; what rounding its weights then adds is in the report.
     correlation_threshold : in (0, 1]; see above. By default only multiples merge.
 
+    Warns
+    -----
+    UserWarning
+        If the held-out data are the calibration data.
+
     Returns
     -------
     A `torch.fx.GraphModule` of plain PyTorch modules, and the report.
@@ -122,6 +128,13 @@ def _compacted(
     calibrating = _Data.read("calibration", calibration, device, exact)
     holding = _Data.read("held_out", held_out, device, exact)
     example = calibrating.inputs[0]
+    if calibrating.same_as(holding):
+        warnings.warn(
+            "the held-out data are the calibration data: that the outputs agree there says nothing "
+            "about any others",
+            UserWarning,
+            stacklevel=3,
+        )
 
     graph = trace(deepcopy(model), example)
     layers = find_layers(graph)
@@ -202,13 +215,7 @@ class _Data:
 
     @classmethod
     def read(cls, name: str, batches: Batches, device: torch.device, dtype: torch.dtype) -> "_Data":
-        if isinstance(batches, Tensor):
-            batches = [batches]
-        if not isinstance(batches, Iterable):
-            raise TypeError(
-                f"{name} must be batches, as a list of tensors or a DataLoader, got "
-                f"{type(batches).__name__}"
-            )
+        batches = checked(name, batches)
         inputs, labels = [], []
         with random_states_restored(device), loader_restored(batches) as read:
             for number, batch in enumerate(read):
@@ -228,6 +235,13 @@ class _Data:
         if not inputs:
             raise ValueError(f"{name} must have at least one batch, got none")
         return cls(name, inputs, labels if len(labels) == len(inputs) else None).to(dtype)
+
+    def same_as(self, other: "_Data") -> bool:
+        """Return whether the inputs are the same, however they are cut into batches."""
+        if sum(map(torch.numel, self.inputs)) != sum(map(torch.numel, other.inputs)):
+            return False
+        mine, theirs = (torch.cat([x.flatten() for x in d.inputs]) for d in (self, other))
+        return torch.equal(mine, theirs)
 
     def to(self, dtype: torch.dtype) -> "_Data":
         """Return the same with what is floating point in another precision."""

@@ -237,6 +237,11 @@ class LossStabilization:
                 "Call it after every optimizer.step()",
             )
         self._since += 1
+        if len(optimizer.param_groups) != len(self.ratios):
+            raise RuntimeError(
+                f"the optimizer had {len(self.ratios)} parameter groups when LossStabilization was "
+                f"made, and has {len(optimizer.param_groups)} now: add all groups before"
+            )
         if self.step_size is not None:
             wanted = [self.step_size * ratio for ratio in self.ratios]
             if self.get_last_lr() != wanted:

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from largestep.deep.batches import loader_restored
+from largestep.deep.batches import checked, loader_restored
 from largestep.deep.curvature.function import ModelFunction
 
 __all__ = ["GaussNewton", "Hessian"]
@@ -32,6 +32,7 @@ class _Curvature(LinearOperator):
         self._function = ModelFunction(model, evaluation=False)
         super().__init__(np.float64, (self._function.size,) * 2)  # type: ignore[no-untyped-call]
         _refuse_other_means(loss)
+        batches = checked("batches", batches)
         _refuse_unrepeatable(batches)
         self._loss, self._batches = loss, batches
         self.examples = 0
