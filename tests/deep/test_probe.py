@@ -133,6 +133,31 @@ def test_of_several_processes_the_first_measures(tmp_path):
             assert stored.sizes["loss_step"] == 4
 
 
+@pytest.mark.parametrize(
+    ("measuring", "steps"),
+    [
+        (1.0, [0, 100, 200, 300, 400]),
+        (5.0, [0, 200, 400]),
+        (30.0, [0]),
+        (0.0, [0, 100, 200, 300, 400]),
+    ],
+)
+def test_by_default_it_takes_a_small_share_of_the_time(inputs, monkeypatch, measuring, steps):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    class Slow(Sparsity):
+        def measure(self, subject):
+            clock[0] += measuring
+            return super().measure(subject)
+
+    probe = Probe(network(), inputs, measures=[Slow()])
+    for _ in range(400):
+        clock[0] += 1.0
+        probe.step()
+    assert probe.dataset().step.values.tolist() == steps
+
+
 def test_activations_that_are_not_finite_are_reported_and_training_goes_on(inputs):
     model = network()
     probe = Probe(model, inputs, every=1)
