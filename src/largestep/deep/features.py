@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from largestep.deep._untouched import unwrapped, without_a_trace
+from largestep.deep._untouched import device_of, unwrapped, without_a_trace
 from largestep.deep.batches import Batch, count_inputs, flattened, mapped, moved
 
 __all__ = ["Layer", "Layers", "Units", "forward_by_default", "gather"]
@@ -431,6 +431,9 @@ def _has_two(batch: Mapping[str, Any]) -> bool:
 def forward_by_default(model: nn.Module, batch: Batch) -> Any:
     """Run a model on a batch, whatever kind it is, in the model's floating-point precision.
 
+    An encoder–decoder of Hugging Face that is given nothing for its decoder starts it as generation
+    does: with one token, the same for every input.
+
     Raises
     ------
     TypeError
@@ -438,10 +441,10 @@ def forward_by_default(model: nn.Module, batch: Batch) -> Any:
     """
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     batch = mapped(batch, lambda x: x.to(dtype) if x.is_floating_point() else x)
+    named: Mapping[str, Any] = batch if isinstance(batch, Mapping) else {}
+    inputs = () if named else (batch if isinstance(batch, Tensor) else batch[0],)
     try:
-        if isinstance(batch, Mapping):
-            return model(**batch)
-        return model(batch if isinstance(batch, Tensor) else batch[0])
+        return model(*inputs, **{**_start(model, batch), **named})
     except RuntimeError as error:
         first = next(flattened(batch), None)
         if not isinstance(first, Tensor) or first.dtype != torch.uint8:
@@ -450,3 +453,18 @@ def forward_by_default(model: nn.Module, batch: Batch) -> Any:
             "the model does not take its inputs as uint8: give them as in training, such as "
             f"normalised images as floating-point numbers ({error})"
         ) from error
+
+
+def _start(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Return what starts the decoder of an encoder–decoder, if the batch does not."""
+    config = getattr(model, "config", None)
+    given = set(batch) if isinstance(batch, Mapping) else set()
+    if not getattr(config, "is_encoder_decoder", False) or given & {
+        *("decoder_input_ids", "decoder_inputs_embeds", "labels")
+    }:
+        return {}
+    token = getattr(config, "decoder_start_token_id", None)
+    if token is None:
+        return {}
+    ids = torch.full((count_inputs(batch), 1), token, device=device_of(model))
+    return {"decoder_input_ids": ids}

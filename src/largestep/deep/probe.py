@@ -64,7 +64,7 @@ class Probe:
     max_units : the most units of a layer; beyond them a random subset, the same at every step,
         stands for all.
     loss_function : of outputs and targets, a mean over the batch, for the measures that need one.
-        Batches must then be (inputs, targets).
+        Batches must then be (inputs, targets), or dictionaries with "labels".
     forward : how to run the model on a batch, (model, batch) → anything; see `features.gather`.
     loggers : called with the step and the scalars after every measurement.
     seed : fixes the subsets.
