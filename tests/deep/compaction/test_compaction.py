@@ -693,6 +693,11 @@ class Two(nn.Linear):
         return super().forward(x), x
 
 
+class Class(nn.Module):
+    def forward(self, x):
+        return x.argmax(1)
+
+
 def test_a_model_that_cannot_be_traced_names_the_line():
     with pytest.raises(ValueError, match=r"test_compaction.py:\d+ \(if x.sum\(\) > 0:\)"):
         compact(Branching().double().eval(), vectors(), held_out=vectors())
@@ -738,7 +743,13 @@ def diverged():
         (mlp(), {"tolerance": -1.0}, ValueError, "tolerance"),
         (mlp(), {"correlation_threshold": 0.0}, ValueError, "correlation_threshold"),
         (diverged(), {}, ValueError, "not finite"),
-        (Two(5, 3).double().eval(), {}, ValueError, "must return one tensor"),
+        (Two(5, 3).double().eval(), {}, None, ""),
+        (
+            nn.Sequential(nn.Linear(5, 3), Class()).double().eval(),
+            {},
+            ValueError,
+            "real numbers, got",
+        ),
     ],
 )
 def test_bad_input_is_refused(model, arguments, error, message):

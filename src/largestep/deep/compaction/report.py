@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from largestep.deep.compaction.tracing import Arguments
 
 __all__ = ["CompactedLayer", "CompactionReport", "Difference", "latencies", "size"]
 
@@ -54,6 +56,10 @@ class CompactionReport:
     Attributes
     ----------
     layers : the units by layer.
+    coverage : share of the parameters that were understood: those of modules that could get
+        narrower if every unit that is understood were redundant.
+    passed_over : why the others could not, with the share of the parameters for each reason, the
+        largest first.
     tolerance, correlation_threshold : as asked for.
     rounding : the difference, relative to `scale`, that counts as rounding.
     scale : the largest absolute output of the original on held-out data.
@@ -72,6 +78,8 @@ class CompactionReport:
     """
 
     layers: tuple[CompactedLayer, ...]
+    coverage: float
+    passed_over: dict[str, float]
     tolerance: float
     correlation_threshold: float
     rounding: float
@@ -113,6 +121,8 @@ class CompactionReport:
             _change("multiply-adds", self.multiply_adds_before, self.multiply_adds_after, ",d"),
             _change("latency", 1e3 * self.latency_before, 1e3 * self.latency_after, ".3g")
             + f" ms, batch of {self.batch_size}, {self.device}, {self.threads} thread(s)",
+            f"understood: {self.coverage:.0%} of the parameters"
+            + "".join(f"; {share:.0%}: {why}" for why, share in self.passed_over.items()),
             "",
             f"output difference, on calibration data: largest {self.calibration.largest:.3g}, "
             f"mean {self.calibration.mean:.3g}",
@@ -134,21 +144,24 @@ class CompactionReport:
         return "\n".join(lines)
 
 
-def size(model: nn.Module, example: Tensor) -> tuple[int, int]:
+def size(model: nn.Module, example: Arguments) -> tuple[int, int]:
     """Return the number of parameters, and of multiply-adds for one input."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(example[:1])
-    return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
+        example(model)
+    parameters = sum(p.numel() for p in model.parameters())
+    return parameters, counter.get_total_flops() // (2 * len(example))
 
 
-def latencies(first: nn.Module, second: nn.Module, batch: Tensor) -> tuple[float, float]:
+def latencies(
+    first: nn.Module, second: nn.Module, batch: Arguments, device: torch.device
+) -> tuple[float, float]:
     """Return the median seconds that each model takes for a batch, in turns."""
     taken: tuple[list[float], list[float]] = ([], [])
     started = time.perf_counter()
     with torch.no_grad():
         for turn in range(_ROUNDS + 1):
             for model, seconds in zip((first, second), taken, strict=True):
-                elapsed = _seconds(lambda model=model: model(batch), batch.device)  # type: ignore[misc]
+                elapsed = _seconds(lambda model=model: batch(model), device)  # type: ignore[misc]
                 if turn:  # the first call warms up
                     seconds.append(elapsed)
             if turn >= 3 and time.perf_counter() - started > _SECONDS:
