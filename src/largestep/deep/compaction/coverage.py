@@ -98,7 +98,7 @@ def _not_understood(node: Any, *, backwards: bool) -> str:
     while waiting:
         at = waiting.pop(0)
         for other in at.all_input_nodes if backwards else at.users:
-            if other in seen:
+            if other in seen or kind(other) is Kind.SHAPE:
                 continue
             seen.add(other)
             if other.op == "placeholder":

@@ -385,7 +385,7 @@ def _moved(node: Any, source: Any, name: str, at: int) -> int | None:
         return None
     if name in _PERMUTATIONS:
         marked = torch.empty([7 if k == at else 1 for k in range(rank)], device="meta")
-        moved = getattr(torch, name)(marked, *arguments, **node.kwargs)
+        moved = getattr(marked, name)(*arguments, **node.kwargs)
         return [*moved.shape].index(7)
     if name in _REDUCTIONS:
         return _reduced(node, source, at)

@@ -29,7 +29,7 @@ from largestep.deep.compaction.report import (
     size,
 )
 from largestep.deep.compaction.slicing import sliced
-from largestep.deep.compaction.tracing import Arguments, tensors
+from largestep.deep.compaction.tracing import Arguments, finished, tensors
 from largestep.deep.compaction.units import (
     Layer,
     find_layers,
@@ -179,7 +179,7 @@ def _compacted(
         _difference(calibrating.outputs(smaller), calibrating.outputs(model)),
         _difference(holding.outputs(smaller), expected),
     )
-    smaller.to(own)
+    finished(smaller.to(own))
     holding = holding.to(own)
     expected, outputs = (holding.outputs(m) for m in (given, smaller))
     example = calibrating.to(own).batches[0]

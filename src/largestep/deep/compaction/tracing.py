@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.graph import CodeGen
 from torch.utils import _pytree as pytree
 
 from largestep.deep.batches import count_inputs, flattened, mapped
 
-__all__ = ["Arguments", "operation", "tensors", "traced"]
+__all__ = ["Arguments", "finished", "operation", "tensors", "traced"]
 
 _GUARDS = {"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range"}
 _GUARDS |= {"sym_constrain_range_for_size"}
@@ -46,7 +47,9 @@ class Arguments:
         return cls((), dict(batch)) if isinstance(batch, Mapping) else cls((batch,), {})
 
     def __call__(self, model: nn.Module) -> Any:
-        """Return what the model gives."""
+        """Return what the model gives, or a graph that is worked on."""
+        if isinstance(model, fx.GraphModule) and "codegen" in model.meta:
+            return model(*self.flat(model))
         return model(*self.positional, **self.named)
 
     def __len__(self) -> int:
@@ -180,10 +183,32 @@ def _exported(model: nn.Module, example: Arguments) -> fx.GraphModule:
                 node.target = torch.ops.aten.reshape.default
             _raise_to_module(graph, node)
     graph.graph.eliminate_dead_code()
+    # While it is worked on, tensors go in and come out one after another.
     codegen: Any = graph.graph._codegen
-    spec = codegen.pytree_info.in_spec
-    graph.meta["named arguments"] = list(spec.child(1).context or ())
+    graph.meta["codegen"] = _Once(codegen)
+    graph.meta["named arguments"] = list(codegen.pytree_info.in_spec.child(1).context or ())
+    graph.graph.set_codegen(CodeGen())
+    for name in ("_in_spec", "_out_spec"):
+        vars(graph).pop(name, None)
     graph.recompile()
+    return graph
+
+
+class _Once:
+    """Holds something that copies of a graph share."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Once":
+        return self
+
+
+def finished(graph: fx.GraphModule) -> fx.GraphModule:
+    """Give a graph the arguments and the outputs of the model that it was traced from."""
+    if "codegen" in graph.meta:
+        graph.graph.set_codegen(graph.meta.pop("codegen").held)
+        graph.recompile()
     return graph
 
 
