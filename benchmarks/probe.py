@@ -6,39 +6,78 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from benchmarks._timing import row, seconds
 from largestep.deep import Probe, models
 
-_EVERY = 100
-"""Steps between measurements, by default."""
+_STEPS = 100
+"""Steps between two measurements, at the least."""
+_BATCH = 32
+"""The smaller the batches of training, the more a measurement at 1024 inputs weighs."""
+
+
+class _Transformer(nn.Module):
+    """Four layers on 64 tokens: of a text, with the future masked, or patches of an image."""
+
+    def __init__(self, first: nn.Module, *, causal: bool) -> None:
+        super().__init__()
+        self.first = first
+        layer = nn.TransformerEncoderLayer(
+            128, 4, 512, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+        self.last = nn.Linear(128, 64)
+        mask = nn.Transformer.generate_square_subsequent_mask(64) if causal else None
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.first(x)
+        if tokens.ndim == 4:  # patches
+            tokens = tokens.flatten(2).transpose(1, 2)
+        return self.last(self.layers(tokens, mask=self.mask)).mean(1)
 
 
 def measure() -> list[dict[str, Any]]:
-    """Measure at width 16 on two cores, and at width 64 on a GPU where there is one."""
+    """Measure three networks on one thread, and a wide one on a GPU where there is one."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(min(2, threads))
+    torch.set_num_threads(1)
     try:
-        rows = [_overhead(torch.device("cpu"), width=16)]
+        rows = [_overhead(*network, torch.device("cpu")) for network in _networks()]
     finally:
         torch.set_num_threads(threads)
     if torch.cuda.is_available():
-        rows.append(_overhead(torch.device("cuda"), width=64))
+        resnet = models.build("resnet18", 10, width=64)
+        images = torch.randn(1024, 3, 32, 32)
+        rows.append(_overhead("ResNet-18, width 64", resnet, images, torch.device("cuda")))
     return rows
 
 
-def _overhead(device: torch.device, *, width: int) -> dict[str, Any]:
+def _networks() -> list[tuple[str, nn.Module, torch.Tensor]]:
+    images, text = torch.randn(1024, 3, 32, 32), torch.randint(64, (1024, 64))
+    resnet = models.build("small_resnet", 64, channels=3, widths=(16, 32, 64), blocks=3)
+    gpt = _Transformer(nn.Embedding(64, 128), causal=True)
+    vit = _Transformer(nn.Conv2d(3, 128, 4, stride=4), causal=False)
+    return [
+        ("residual network of 3 stages", resnet, images),
+        ("GPT of 4 layers", gpt, text),
+        ("ViT of 4 layers", vit, images),
+    ]
+
+
+def _overhead(
+    name: str, model: nn.Module, inputs: torch.Tensor, device: torch.device
+) -> dict[str, Any]:
     """Hold a measurement against the steps between two, extrapolated from a few."""
-    model = models.build("resnet18", 10, width=width).to(device)
+    model, inputs = model.to(device), inputs.to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    images = torch.randn(1024, 3, 32, 32, device=device)
-    labels = torch.randint(10, (1024,), device=device)
+    labels = torch.randint(10, (_BATCH,), device=device)
     # The first measurement, before there is freed memory for it to take.
-    probe, peak = _with_peak_bytes(lambda: Probe(model, torch.split(images, 128)), device)
+    probe, peak = _with_peak_bytes(lambda: Probe(model, torch.split(inputs, 128)), device)
 
     def step() -> None:
-        functional.cross_entropy(model(images[:128]), labels[:128]).backward()  # type: ignore[no-untyped-call]
+        functional.cross_entropy(model(inputs[:_BATCH]), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         _wait(device)
@@ -47,10 +86,16 @@ def _overhead(device: torch.device, *, width: int) -> dict[str, Any]:
         probe.measure()
         _wait(device)
 
-    steps, measurement = _EVERY * seconds(step), seconds(watch)
+    pause, measurement = _STEPS * seconds(step), seconds(watch)
+    # As a probe that says nothing else does: twice the steps, until it takes a twenty-fifth.
+    every = _STEPS
+    while measurement > 0.04 * pause * every / _STEPS:
+        every *= 2
+    steps = pause * every / _STEPS
     return row(
-        f"probe of ResNet-18, width {width}, {device.type}: {measurement / steps:.1%} of the steps "
-        f"between two measurements, {peak / 2**30:.2f} GiB",
+        f"probe of a {name}, {device.type}: {measurement / steps:.1%} of the steps between two "
+        f"measurements, every {every} steps; {measurement / pause:.1%} if every 100; "
+        f"{peak / 2**30:.2f} GiB",
         steps,
         measurement,
         "< 5 %",

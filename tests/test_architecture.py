@@ -37,6 +37,7 @@ BLOCKS = (
 )
 """From the top of the house to its door."""
 ROOMS = (
+    "_held",
     "_untouched",
     "weights",
     "batches",
@@ -49,9 +50,9 @@ ROOMS = (
     "measures",
     "probe",
     "loggers",
+    "control",
     "lightning",
     "transformers",
-    "control",
     "training",
     "compaction",
 )

@@ -274,7 +274,7 @@ def test_taking_inputs_changes_no_random_state_and_stops_at_the_count(images):
     assert [len(x) for x, _ in taken] == [3, 2]
     assert [len(x) for x in take(images, 4)] == [4]
     with pytest.raises(ValueError, match="at least one input"):
-        take(iter([]), 5)
+        take([], 5)
     with pytest.raises(TypeError, match="got str"):
         take(["abc"], 5)
 
@@ -292,13 +292,82 @@ class Unfit(nn.Module):
 
 
 def test_auto_passes_over_what_has_no_row_for_each_input(images):
-    assert list(features.gather(Unfit(), [images])) == ["relu"]
+    with pytest.warns(RuntimeWarning, match=r"passed over gelu: .* units='channel'"):
+        assert list(features.gather(Unfit(), [images])) == ["relu"]
     with pytest.raises(ValueError, match=r"'gelu' must have one row .* \(64, 8, 1\).*channel"):
         features.gather(Unfit(), [images], "gelu")
-    by_channel = features.gather(Unfit(), [images], "gelu", units="channel")
+    by_channel = features.gather(Unfit(), [images], units="channel")
     assert by_channel["gelu"].features.shape == (8 * 64, 1)
     with pytest.raises(ValueError, match=r"found no activation with a row .*'0' must give a fl"):
         features.gather(nn.Sequential(nn.ReLU(), nn.Flatten()), [images.int()])
+
+
+class Tokens(nn.Module):
+    """Flattens its tokens, or lets them lead, as some transformers do."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.act = way, nn.ReLU()
+
+    def forward(self, x, attention_mask=None):
+        x = x.flatten(0, 1) if self.way == "flat" else x.transpose(0, 1)
+        return self.act(x)
+
+
+@pytest.mark.parametrize("way", ["flat", "leading"])
+def test_tokens_of_all_inputs_are_rows_of_channels(way):
+    x = torch.randn(4, 5, 3)
+    with pytest.raises(ValueError, match="count channels, with units='channel'"):
+        features.gather(Tokens(way), [x])
+    found = features.gather(Tokens(way), [x], units="channel")["act"].features
+    assert torch.equal(found.sort(0).values, x.relu().flatten(0, 1).sort(0).values)
+
+
+@pytest.mark.parametrize("way", ["flat", "leading"])
+def test_padding_is_no_row(way):
+    x = torch.randn(4, 5, 3)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 1, 1, 1, 1]])
+    batch = {"x": x, "attention_mask": mask}
+    found = features.gather(Tokens(way), [batch], units="channel")["act"].features
+    expected = x[mask.bool()].relu()
+    assert torch.equal(found.sort(0).values, expected.sort(0).values)
+
+
+class Experts(nn.Module):
+    """Sends each input to one of two experts, whose weights are one tensor or two."""
+
+    def __init__(self, together):
+        super().__init__()
+        self.dense, self.act = nn.ReLU(), nn.ReLU()
+        self.acts = nn.ModuleList([nn.ReLU(), nn.ReLU()])
+        self.together = together
+        if together == "in one call":
+            self.bank = nn.Sequential(nn.ReLU())
+            self.bank.weights = nn.Parameter(torch.ones(2, 3, 3))
+
+    def forward(self, x):
+        x = self.dense(x)
+        if self.together == "in one call":
+            return self.bank(x)
+        chosen = [x[:3], x[3:]]
+        if self.together == "apart":
+            return torch.cat([act(part) for act, part in zip(self.acts, chosen, strict=True)])
+        return torch.cat([self.act(part) for part in chosen])
+
+
+@pytest.mark.parametrize("together", ["in one call", "in several calls"])
+def test_experts_that_share_a_tensor_are_passed_over_with_a_word(together):
+    with pytest.warns(RuntimeWarning, match="passed over .*units of several experts"):
+        found = features.gather(Experts(together), [torch.randn(8, 3)], units="channel")
+    assert list(found) == ["dense"]
+
+
+def test_experts_of_their_own_are_layers():
+    found = features.gather(Experts("apart"), [torch.randn(8, 3)] * 2, units="channel")
+    shapes = {name: tuple(layer.features.shape) for name, layer in found.items()}
+    assert shapes == {"dense": (16, 3), "acts.0": (6, 3), "acts.1": (10, 3)}
+    with pytest.warns(RuntimeWarning, match=r"passed over acts\.0, acts\.1"):
+        assert list(features.gather(Experts("apart"), [torch.randn(8, 3)])) == ["dense"]
 
 
 def test_a_model_that_changes_its_inputs_and_itself_stays_as_it_was(images):
@@ -387,7 +456,8 @@ def test_what_is_taken_is_a_copy_and_no_more_is_read(images):
         yield {"x": images, "mask": torch.ones(5)}
         raise AssertionError("read too much")
 
-    (batch,) = take(stream(), 3)
+    with pytest.warns(RuntimeWarning, match="generator"):
+        (batch,) = take(stream(), 3)
     assert torch.equal(batch["x"], images[:3])
     assert batch["mask"].shape == (5,)
     images.zero_()

@@ -136,6 +136,30 @@ def test_weights_that_do_not_fit_are_named(net, tmp_path):
         load_model(f"{net}:build", tmp_path / "w.safetensors")
 
 
+TIED = """
+from torch import nn
+
+def build():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    return model
+"""
+
+
+def test_weights_that_two_layers_share_may_be_there_once(tmp_path):
+    (tmp_path / "tied.py").write_text(TIED)
+    held = {"2.weight": torch.randn(4, 4), "0.bias": torch.ones(4), "2.bias": torch.zeros(4)}
+    save_file(held, tmp_path / "w.safetensors")
+    model = load_model(f"{tmp_path / 'tied.py'}:build", tmp_path / "w.safetensors")
+    assert model[0].weight is model[2].weight
+    assert torch.equal(model[0].weight, held["2.weight"])
+
+
+def test_a_model_without_weights_is_remarked_on(net, capsys):
+    load_model(f"{net}:build")
+    assert "the model is as build returns it, at random unless" in capsys.readouterr().err
+
+
 class Trap:
     def __reduce__(self):
         return (print, ("unpickled",))

@@ -133,6 +133,31 @@ def test_of_several_processes_the_first_measures(tmp_path):
             assert stored.sizes["loss_step"] == 4
 
 
+@pytest.mark.parametrize(
+    ("measuring", "steps"),
+    [
+        (1.0, [0, 100, 200, 300, 400]),
+        (5.0, [0, 200, 400]),
+        (30.0, [0]),
+        (0.0, [0, 100, 200, 300, 400]),
+    ],
+)
+def test_by_default_it_takes_a_small_share_of_the_time(inputs, monkeypatch, measuring, steps):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    class Slow(Sparsity):
+        def measure(self, subject):
+            clock[0] += measuring
+            return super().measure(subject)
+
+    probe = Probe(network(), inputs, measures=[Slow()])
+    for _ in range(400):
+        clock[0] += 1.0
+        probe.step()
+    assert probe.dataset().step.values.tolist() == steps
+
+
 def test_activations_that_are_not_finite_are_reported_and_training_goes_on(inputs):
     model = network()
     probe = Probe(model, inputs, every=1)
@@ -154,9 +179,33 @@ def test_precisions(inputs, dtype):
 
 
 def test_a_loader_is_read_once(inputs):
-    probe = Probe(network(), iter([inputs[:40], inputs[40:]]), max_inputs=50)
+    with pytest.warns(RuntimeWarning, match="only once .*those that are taken, training does not"):
+        probe = Probe(network(), iter([inputs[:40], inputs[40:]]), max_inputs=50)
     assert [len(layer.features) for layer in probe.features().values()] == [50]
     assert [len(layer.features) for layer in probe.features().values()] == [50]
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        (
+            (torch.ones(8, 6), torch.ones(8)),
+            r"shapes \(8, 6\) and \(8,\): write \[\(inputs, targets\)",
+        ),
+        (torch.utils.data.TensorDataset(torch.ones(8, 6)), "wrap it in a DataLoader"),
+        (3, "must be batches, as a list of tensors or a DataLoader, got int"),
+        (torch.ones(8, 6, dtype=torch.uint8), "does not take its inputs as uint8"),
+    ],
+)
+def test_what_is_no_batches_is_refused(batches, message):
+    with pytest.raises(TypeError, match=message):
+        Probe(network(), batches)
+
+
+def test_batches_in_a_tuple_are_batches():
+    inputs = torch.randn(16, 6)
+    probe = Probe(network(), inputs.split(8))
+    assert [len(layer.features) for layer in probe.features().values()] == [16]
 
 
 def test_smooth_units_are_active_above_a_share_of_the_layer(inputs):

@@ -1,7 +1,7 @@
 """What keeps a promise to leave no trace: modes, attributes, buffers and random states restored."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import cast
@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from largestep.deep._held import Held, value_restorer
 
 __all__ = [
     "attributes_restored",
@@ -65,11 +67,17 @@ def device_of(model: nn.Module) -> torch.device:
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Leave buffers, gradients, attributes and random states as they were found."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    """Leave buffers, gradients, attributes and random states as they were found.
+
+    Raises
+    ------
+    TypeError
+        If the model holds what cannot be put back, before anything has happened; see `Held`.
+    """
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     with ExitStack() as stack:
-        stack.callback(_restore_values, buffers)
+        for buffer in model.buffers():
+            stack.callback(cast(Callable[[], object], value_restorer(buffer)))
         stack.enter_context(attributes_restored(model))
         stack.enter_context(random_states_restored(device_of(model)))
         for parameter, gradient in gradients:
@@ -81,7 +89,14 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def without_a_trace(model: nn.Module) -> Iterator[None]:
-    """Evaluate, without gradients, compilation or autocast; afterwards all is as it was."""
+    """Evaluate, without gradients, compilation or autocast; afterwards all is as it was.
+
+    Raises
+    ------
+    RuntimeError
+        If the model has changed its own parameters, which are too large to be kept twice.
+    """
+    versions = {name: _version(p) for name, p in model.named_parameters()}
     with ExitStack() as stack:
         stack.enter_context(untouched(model))
         stack.enter_context(torch.no_grad())
@@ -92,27 +107,34 @@ def without_a_trace(model: nn.Module) -> Iterator[None]:
         for module in model.modules():
             module.training = False
         yield
+    for name, parameter in model.named_parameters():
+        if name in versions and _version(parameter) != versions[name]:
+            raise RuntimeError(
+                f"the model changes its parameter {name!r} in forward, in evaluation mode too: "
+                "what that did to it cannot be taken back. Do it in the training loop instead"
+            )
 
 
-def _restore_values(buffers: list[tuple[Tensor, Tensor]]) -> None:
-    for buffer, before in buffers:
-        if not torch.equal(buffer, before):
-            buffer.copy_(before)
+def _version(parameter: Tensor) -> int:
+    """Return how often it was changed in place; PyTorch does not count in inference mode."""
+    return 0 if parameter.is_inference() else parameter._version
 
 
 @contextmanager
 def attributes_restored(model: nn.Module) -> Iterator[None]:
-    """Leave every module's attributes as they were found: mode, counters, what it has cached."""
+    """Leave what every module holds as it was found: mode, hooks, lists, what it has cached.
+
+    Raises
+    ------
+    TypeError
+        If it holds what cannot be put back, before anything has happened; see `Held`.
+    """
+    held = Held(model)
     modes = {module: module.training for module in model.modules()}
-    held = [part for module in modes for part in (vars(module), module._buffers)]
-    before = [dict(part) for part in held]
     try:
         yield
     finally:
-        for part, was in zip(held, before, strict=True):
-            if part.keys() != was.keys() or any(part[key] is not was[key] for key in was):
-                part.clear()
-                part.update(was)
+        held.restore()
         for module, training in modes.items():
             module.training = training
 

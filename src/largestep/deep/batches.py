@@ -1,17 +1,27 @@
 """Batches of inputs: how many they hold, copies of the first, a loader that notices nothing."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from largestep.deep._untouched import device_of, random_states_restored
 
-__all__ = ["Batch", "count_inputs", "flattened", "loader_restored", "mapped", "moved", "take"]
+__all__ = [
+    "Batch",
+    "checked",
+    "count_inputs",
+    "flattened",
+    "loader_restored",
+    "mapped",
+    "moved",
+    "take",
+]
 
 Batch = Any
 """A tensor, a tuple or list whose first entry is the input, or a dictionary of arguments."""
@@ -25,12 +35,24 @@ def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
     Raises
     ------
     TypeError
-        If a batch is not a tensor, tuple, list or dictionary that holds tensors.
+        If these are no batches, or a batch is not a tensor, tuple, list or dictionary that holds
+        tensors.
     ValueError
         If there is no input.
+
+    Warns
+    -----
+    RuntimeWarning
+        If they can be gone through only once: what is taken is missing for whoever goes on.
     """
-    if isinstance(batches, Tensor):
-        batches = [batches]
+    batches = checked("batches", batches)
+    if isinstance(batches, Iterator):
+        warnings.warn(
+            f"batches can be gone through only once ({type(batches).__name__}): those that are "
+            "taken, training does not see. Give a list or a DataLoader",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     taken: list[Batch] = []
     left = count
     with random_states_restored(), loader_restored(batches) as read:
@@ -44,6 +66,40 @@ def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
     if not taken:
         raise ValueError("batches must hold at least one input, got none")
     return taken
+
+
+def checked(name: str, batches: Any) -> Iterable[Batch]:
+    """Return batches, of which one tensor is one, or say what else was given.
+
+    Raises
+    ------
+    TypeError
+        If they are a data set, inputs and targets that are no batch yet, or nothing to go through.
+    """
+    if isinstance(batches, Tensor):
+        return [batches]
+    if isinstance(batches, Dataset) and not isinstance(batches, IterableDataset):
+        raise TypeError(
+            f"{name} must be batches, got a data set of single examples "
+            f"({type(batches).__name__}): wrap it in a DataLoader"
+        )
+    if (
+        isinstance(batches, (tuple, list))
+        and len(batches) == 2
+        and all(isinstance(part, Tensor) and part.ndim > 0 for part in batches)
+        and len(batches[0]) == len(batches[1])
+        and (batches[0].shape[1:], batches[0].dtype) != (batches[1].shape[1:], batches[1].dtype)
+    ):
+        raise TypeError(
+            f"{name} must be batches, got inputs and targets of shapes {tuple(batches[0].shape)} "
+            f"and {tuple(batches[1].shape)}: write [(inputs, targets)]"
+        )
+    if not isinstance(batches, Iterable):
+        raise TypeError(
+            f"{name} must be batches, as a list of tensors or a DataLoader, got "
+            f"{type(batches).__name__}"
+        )
+    return batches
 
 
 def flattened(value: Any) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """A model's features: which layers give them, and how they are gathered without a trace."""
 
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from largestep.deep._untouched import unwrapped, without_a_trace
+from largestep.deep._untouched import device_of, unwrapped, without_a_trace
 from largestep.deep.batches import Batch, count_inputs, flattened, mapped, moved
 
 __all__ = ["Layer", "Layers", "Units", "forward_by_default", "gather"]
@@ -92,15 +93,18 @@ def gather(
     layers : "auto", names of modules, patterns like "stage*.relu", functions (model, batch) →
         (inputs, …) tensor, or a sequence of these. "auto" takes the outputs of rectifiers and
         their smooth relatives, called as modules or as functions, and those of residual stages
-        (an `nn.Sequential` of blocks of one class of the model's own); it passes over what has not
-        one row for each input, such as the softplus of a parameter. A function's name is that
+        (an `nn.Sequential` of blocks of one class of the model's own). It passes over what has not
+        one row for each input, such as the softplus of a parameter; and over experts that share a
+        tensor, where a column is the unit of several. A warning names them, if there is more to
+        measure. A function's name is that
         of the module that calls it, with the function's after a dot; what is called again in the
         same pass gets ":2" after its name. Where an output is a tuple or dictionary, its first
         floating-point tensor counts.
     units : "position": each entry of a layer's output is a unit, as in the paper. "channel": each
         channel is a unit, and each input at each position a row; the channels of an output with
         three dimensions are its last, otherwise its second. The inputs need not be the first
-        dimension of what is named then: it may hold the tokens of all inputs, or lead with them.
+        dimension then: the layer may hold the tokens of all inputs, or lead with them. Tokens that
+        the batch's `attention_mask` masks are no rows (`decoder_attention_mask` in a decoder).
     max_units, max_rows : take a random subset of so many, the same at every call; all by default.
     seed : fixes the subsets.
     forward : how to run the model on a batch; by default `model(**batch)` for dictionaries,
@@ -123,22 +127,27 @@ def gather(
     recorder = _Recorder(model, patterns)
     parts: dict[str, list[Tensor]] = {}
     about: dict[str, tuple[int, bool]] = {}
-    passed_over: ValueError | None = None
+    passed_over: dict[str, ValueError] = {}
     for number, batch in enumerate(batches):
         inputs = count_inputs(batch)
 
         def keep(name: str, output: Any, rectified: bool, chosen: bool) -> None:
-            nonlocal passed_over
             try:
                 tensor = _tensor(name, output)
-                if units == "position" or tensor.ndim < 2 or not chosen:
-                    _refuse_other_rows(name, tensor, inputs)  # noqa: B023
+                if units == "position" or tensor.ndim < 2:
+                    _refuse_other_rows(name, tensor, inputs, units)  # noqa: B023
+                elif not chosen:
+                    _refuse_mixed_units(name, tensor, inputs, recorder.caller())  # noqa: B023
             except ValueError as error:
                 if chosen:
                     raise
-                passed_over = error
+                passed_over[name] = error
                 return
             shaped = sample.shaped(tensor)
+            if units == "channel":
+                shaped = _without_padding(name, tensor, shaped, batch)  # noqa: B023
+                if len(shaped) == 0:
+                    return
             width = shaped[0].numel()
             if about.setdefault(name, (width, rectified))[0] != width:
                 raise ValueError(
@@ -153,11 +162,15 @@ def gather(
             for name, function in functions.items():
                 keep(name, function(model, moved(batch, model)), False, True)
     recorder.refuse_unmatched()
+    # Of what is called once for each expert no call is one expert's in all batches.
+    mixed = {name.partition(":")[0] for name in passed_over}
+    parts = {name: found for name, found in parts.items() if name.partition(":")[0] not in mixed}
     if not parts:
         raise ValueError(
             "layers='auto' found no activation with a row for each input: name the layers"
-            + (f" ({passed_over})" if passed_over else "")
+            + "".join(f" ({error})" for error in list(passed_over.values())[:1])
         )
+    _report(passed_over)
     return {name: Layer(torch.cat(found), *about[name]) for name, found in parts.items()}
 
 
@@ -193,6 +206,10 @@ class _Recorder:
             hooks.enter_context(_Functions(self))
             forward(self.model, batch)
         del self.last_activation
+
+    def caller(self) -> nn.Module:
+        """Return the module that has called what is heard of, the innermost but activations."""
+        return next((m for m in reversed(self.running) if not _is_activation(m)), self.model)
 
     def refuse_unmatched(self) -> None:
         """Raise if a pattern matched nothing that was called."""
@@ -350,18 +367,104 @@ def _tensor(name: str, output: Any) -> Tensor:
     raise ValueError(f"layer {name!r} must give a floating-point tensor, got {kind}")
 
 
-def _refuse_other_rows(name: str, tensor: Tensor, inputs: int) -> None:
+def _refuse_other_rows(name: str, tensor: Tensor, inputs: int, units: Units) -> None:
     if tensor.ndim == 0 or len(tensor) != inputs:
+        channels = tensor.ndim > 1 and units == "position"
         raise ValueError(
             f"layer {name!r} must have one row for each of the {inputs} inputs, got shape "
-            f"{tuple(tensor.shape)}: give a function of the model as the layer instead"
-            + (", or name it with units='channel'" if tensor.ndim > 1 else "")
+            f"{tuple(tensor.shape)}: "
+            + ("count channels, with units='channel', or give " if channels else "give ")
+            + "a function of the model as the layer instead"
         )
 
 
+def _refuse_mixed_units(name: str, tensor: Tensor, inputs: int, caller: nn.Module) -> None:
+    """Raise if a column may be one unit in one row and another in the next."""
+    banks = [p for p in caller.parameters(recurse=False) if p.ndim == 3 and len(p) > 1]
+    tokens = len(tensor) % inputs == 0 or (tensor.ndim == 3 and tensor.shape[1] == inputs)
+    if banks or (":" in name and not tokens):
+        raise ValueError(
+            f"layer {name!r} of shape {tuple(tensor.shape)} holds units of several experts in one "
+            "column: give a function of the model as the layer, which tells them apart"
+        )
+
+
+def _report(passed_over: Mapping[str, ValueError]) -> None:
+    """Warn of what "auto" has passed over, unless it is none of the features."""
+    names = [name for name, error in passed_over.items() if "must give" not in str(error)]
+    names = [name for name in names if "got shape ()" not in str(passed_over[name])]
+    if names:
+        warnings.warn(
+            f"layers='auto' passed over {', '.join(names[:5])}"
+            + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            + f": {passed_over[names[0]]}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _without_padding(name: str, output: Tensor, rows: Tensor, batch: Batch) -> Tensor:
+    """Leave out the rows of tokens that the batch's attention mask masks.
+
+    Of an encoder and a decoder, each has its own mask.
+    """
+    if not isinstance(batch, Mapping):
+        return rows
+    key = "decoder_attention_mask" if "decoder" in name and _has_two(batch) else "attention_mask"
+    mask = batch.get(key)
+    if not isinstance(mask, Tensor) or mask.ndim != 2:
+        return rows
+    mask = mask.to(rows.device) != 0
+    leading = tuple(output.shape[:2]) if output.ndim == 3 else (len(output),)
+    if leading == tuple(mask.shape) or leading == (mask.numel(),):
+        return rows[mask.flatten()]
+    if leading == tuple(mask.T.shape):
+        return rows[mask.T.flatten()]
+    return rows
+
+
+def _has_two(batch: Mapping[str, Any]) -> bool:
+    """Return whether the batch is one for an encoder and a decoder."""
+    return any(key.startswith("decoder_") or key == "labels" for key in batch)
+
+
 def forward_by_default(model: nn.Module, batch: Batch) -> Any:
+    """Run a model on a batch, whatever kind it is, in the model's floating-point precision.
+
+    An encoder–decoder of Hugging Face that is given nothing for its decoder starts it as generation
+    does: with one token, the same for every input.
+
+    Raises
+    ------
+    TypeError
+        If the model does not take images as bytes.
+    """
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     batch = mapped(batch, lambda x: x.to(dtype) if x.is_floating_point() else x)
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    return model(batch if isinstance(batch, Tensor) else batch[0])
+    named: Mapping[str, Any] = batch if isinstance(batch, Mapping) else {}
+    inputs = () if named else (batch if isinstance(batch, Tensor) else batch[0],)
+    try:
+        return model(*inputs, **{**_start(model, batch), **named})
+    except RuntimeError as error:
+        first = next(flattened(batch), None)
+        if not isinstance(first, Tensor) or first.dtype != torch.uint8:
+            raise
+        raise TypeError(
+            "the model does not take its inputs as uint8: give them as in training, such as "
+            f"normalised images as floating-point numbers ({error})"
+        ) from error
+
+
+def _start(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Return what starts the decoder of an encoder–decoder, if the batch does not."""
+    config = getattr(model, "config", None)
+    given = set(batch) if isinstance(batch, Mapping) else set()
+    if not getattr(config, "is_encoder_decoder", False) or given & {
+        *("decoder_input_ids", "decoder_inputs_embeds", "labels")
+    }:
+        return {}
+    token = getattr(config, "decoder_start_token_id", None)
+    if token is None:
+        return {}
+    ids = torch.full((count_inputs(batch), 1), token, device=device_of(model))
+    return {"decoder_input_ids": ids}

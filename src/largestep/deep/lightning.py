@@ -1,24 +1,24 @@
-"""A probe in Lightning's training loop."""
+"""A probe and a controller of the step size in Lightning's training loop."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
+from largestep.deep.control.base import Controller, MakeController
 from largestep.deep.probe import Probe
 
-__all__ = ["ProbeCallback"]
+__all__ = ["ControllerCallback", "ProbeCallback"]
 
 
-class ProbeCallback(Callback):
-    """Steps a probe with the optimizer, logs to the trainer's loggers, is kept in checkpoints.
+class _WithSteps(Callback):
+    """Hears of the optimizer's steps, whatever accumulates gradients or optimises by hand."""
 
-    Parameters
-    ----------
-    probe : of the `LightningModule`, or of a network in it.
-    """
-
-    def __init__(self, probe: Probe) -> None:
-        self.probe = probe
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from where a checkpoint was resumed."""
+        self._steps = trainer.global_step
+        self._losses: list[Tensor] = []
 
     def on_train_batch_end(
         self,
@@ -28,10 +28,39 @@ class ProbeCallback(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Count a step if the optimizer took one: gradients may be accumulated over batches."""
-        if trainer.global_step <= self.probe.steps:
+        """Note the loss, and count a step if the optimizer took one since the last batch."""
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, Tensor) and loss.numel() == 1:
+            # Lightning has divided it, so that what is accumulated is a mean.
+            parts = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
+            self._losses.append(loss.detach() * parts)
+        if trainer.global_step == self._steps:
             return
-        scalars = self.probe.step(outputs["loss"] if isinstance(outputs, dict) else outputs)
+        self._steps = trainer.global_step
+        losses, self._losses = self._losses, []
+        self.on_step(trainer, sum(losses) / len(losses) if losses else None)
+
+    def on_step(self, trainer: Trainer, loss: Any) -> None:
+        """Take notice of a step, and of the mean loss of its batches, None if there is none."""
+        raise NotImplementedError
+
+
+class ProbeCallback(_WithSteps):
+    """Steps a probe with the optimizer, logs to the trainer's loggers, is kept in checkpoints.
+
+    With several optimizers a batch in which any of them steps is one step.
+
+    Parameters
+    ----------
+    probe : of the `LightningModule`, or of a network in it.
+    """
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+
+    def on_step(self, trainer: Trainer, loss: Any) -> None:
+        """Step the probe."""
+        scalars = self.probe.step(loss)
         if scalars is not None:
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=self.probe.steps)
@@ -43,3 +72,63 @@ class ProbeCallback(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.probe.load_state_dict(state_dict)
+
+
+class ControllerCallback(_WithSteps):
+    """Makes a controller of the step size for the trainer's optimizer, and steps it.
+
+    It is kept in checkpoints. The module needs no scheduler of its own.
+
+    Parameters
+    ----------
+    make : the controller of an optimizer for so many steps, such as `deep.LossStabilization`.
+
+    Raises
+    ------
+    ValueError
+        If the module has not one optimizer, or nothing says how many steps it is trained for.
+    """
+
+    controller: Controller
+
+    def __init__(self, make: MakeController) -> None:
+        self.make = make
+        self._state: dict[str, Any] | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the controller, as it was in the checkpoint."""
+        super().on_train_start(trainer, pl_module)
+        steps = trainer.estimated_stepping_batches
+        if len(trainer.optimizers) != 1:
+            raise ValueError(
+                f"the module must have one optimizer, got {len(trainer.optimizers)}: make a "
+                "controller of each, and call it in training_step"
+            )
+        if not 0 < steps < float("inf"):
+            raise ValueError(
+                f"the trainer must know for how many steps it trains, got {steps}: "
+                "give it max_steps"
+            )
+        self.controller = self.make(trainer.optimizers[0], int(steps))
+        if self._state is not None:
+            self.controller.load_state_dict(self._state)
+
+    def on_step(self, trainer: Trainer, loss: Any) -> None:
+        """Step the controller.
+
+        Raises
+        ------
+        TypeError
+            If `training_step` has returned no loss.
+        """
+        if loss is None:
+            raise TypeError("a controller needs the loss: return it from training_step")
+        self.controller.step(loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the controller's state."""
+        return self.controller.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep a checkpoint's state until the controller is made."""
+        self._state = state_dict

@@ -3,6 +3,7 @@
 import io
 import pickle
 import runpy
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ def load_model(spec: str, weights: Path | None = None) -> nn.Module:
         beside = Path(file).with_name("model.safetensors")
         if weights is None and Path(file).name == "model.py" and beside.is_file():
             weights = beside
+        if weights is None:
+            print(
+                f"No weights are given: the model is as {function} returns it, at random unless it "
+                "loads weights itself",
+                file=sys.stderr,
+            )
     if weights is not None:
         _fill(model, read_weights(weights), weights)
     return model.eval()
@@ -240,7 +247,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     """Load a state dictionary, in its own precision, or say what doesn't fit."""
-    expected = model.state_dict()
+    expected = model.state_dict(keep_vars=True)
+    # Files may hold what several names share under one of them.
+    names = {id(expected[name]): name for name in weights if name in expected}
+    shared = {name: names[id(value)] for name, value in expected.items() if id(value) in names}
+    weights = {name: weights[held] for name, held in shared.items()} | weights
     wrong = {
         "missing": [name for name in expected if name not in weights],
         "not in the model": [name for name in weights if name not in expected],

@@ -1,6 +1,9 @@
 """Watching a model while it trains."""
 
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from largestep import _checks, _files, metrics
+from largestep.deep._held import Held
 from largestep.deep._untouched import untouched, unwrapped
 from largestep.deep.batches import Batch, take
 from largestep.deep.features import Layer, Layers, Units, gather
@@ -21,6 +25,11 @@ from largestep.metrics import Plateau
 
 __all__ = ["Logger", "Probe"]
 
+_EVERY = 100
+"""Steps between two measurements, at the least, where nothing else is said."""
+_SHARE = 0.04
+"""The share of the training's time that measurements may then take."""
+
 Logger = Callable[[int, Mapping[str, float]], Any]
 """Takes a step and the scalars measured there, by name."""
 
@@ -29,8 +38,10 @@ class Probe:
     """Measures a model every so many steps of its training: how sparse its features are, and more.
 
     The model is run on inputs of its own, and nothing of it changes: neither its mode, buffers and
-    gradients nor any random state, so that training goes on bit for bit as it would without the
-    probe. It is measured once when the probe is made, as step 0.
+    gradients, nor what it builds, registers or collects in `forward`, nor any random state, so that
+    training goes on bit for bit as it would without the probe. (What `forward` changes outside of
+    the model, such as a global variable, is not seen.) It is measured once when the probe is made,
+    as step 0.
 
     In training by several processes, one probe in each, the first process measures.
 
@@ -43,14 +54,17 @@ class Probe:
         explains.
     measures : what to measure, such as `deep.measures` has; by default `Sparsity`, and
         `Sharpness` if there is a loss function.
-    every : steps between measurements, for the measures that do not say it themselves.
+    every : steps between measurements, for the measures that do not say it themselves. By default
+        100, or 200, 400, … if otherwise measuring would take more than a twenty-fifth of the
+        training's time, which is told from the last measurement and the steps so far. Give it where
+        two trainings are to be measured at the same steps whatever else their machine does.
     units : "position" counts each channel at each position as a unit, as in the paper; "channel"
         each channel.
     max_inputs : inputs to measure at, and the most rows if units are channels.
     max_units : the most units of a layer; beyond them a random subset, the same at every step,
         stands for all.
     loss_function : of outputs and targets, a mean over the batch, for the measures that need one.
-        Batches must then be (inputs, targets).
+        Batches must then be (inputs, targets), or dictionaries with "labels".
     forward : how to run the model on a batch, (model, batch) → anything; see `features.gather`.
     loggers : called with the step and the scalars after every measurement.
     seed : fixes the subsets.
@@ -59,7 +73,8 @@ class Probe:
     ------
     TypeError, ValueError
         If a setting is out of its range, there are no inputs, a layer matches nothing, a measure
-        needs what is not there, or two measures give something under one name.
+        needs what is not there, two measures give something under one name, or the model holds
+        what cannot be put back.
 
     Examples
     --------
@@ -88,7 +103,7 @@ class Probe:
         layers: Layers = "auto",
         *,
         measures: Sequence[Measure] | None = None,
-        every: int = 100,
+        every: int | None = None,
         units: Units = "position",
         max_inputs: int = 1024,
         max_units: int = 1000,
@@ -98,8 +113,10 @@ class Probe:
         seed: int = 0,
     ) -> None:
         self.model = unwrapped(model)
+        Held(self.model)  # what cannot be put back is refused before anything is read
         self.layers = layers
-        self.every = _checks.integer("every", every, at_least=1)
+        self.every = _EVERY if every is None else _checks.integer("every", every, at_least=1)
+        self._pace = _Pace() if every is None else None
         self.units: Units = units
         self.max_inputs = _checks.integer("max_inputs", max_inputs, at_least=1)
         self.max_units = _checks.integer("max_units", max_units, at_least=1)
@@ -163,6 +180,8 @@ class Probe:
         self.steps += 1
         if loss is not None:
             self.record_loss(loss)
+        if self._pace is not None:
+            self.every = self._pace.every(self.steps, self.every)
         due = [m for m in self.measures if self.steps % (m.every or self.every) == 0]
         if not due or not self._measures_here():
             return None
@@ -228,6 +247,8 @@ class Probe:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self.steps = state["steps"]
+        if self._pace is not None:
+            self._pace.first = None
         # JSON knows only text as keys.
         self._losses = {int(step): loss for step, loss in state["losses"].items()}
         self._record.load_state_dict(state["records"])
@@ -250,10 +271,14 @@ class Probe:
     def _take(self, measures: Sequence[Measure], subject: Subject) -> dict[str, float]:
         """Record what the measures give."""
         self._numbers()
+        started = time.perf_counter()
         for measure in measures:
             with untouched(self.model):
                 values = measure.measure(subject)
             self._record.add(self.steps, values)
+        if self._pace is not None:
+            own = all(measure.every is not None for measure in measures)
+            self._pace.measured(time.perf_counter() - started, own_pace=own)
         scalars = self._record.scalars(self.steps)
         for logger in self.loggers:
             logger(self.steps, scalars)
@@ -266,6 +291,36 @@ class Probe:
             numbers = torch.stack(list(waiting.values())).tolist()
             self._losses.update(zip(waiting, numbers, strict=True))
         return {step: float(loss) for step, loss in self._losses.items()}
+
+
+@dataclass
+class _Pace:
+    """How often to measure for it to take a small share of the training's time."""
+
+    seconds: float = 0.0
+    spent: float = 0.0
+    first: tuple[int, float] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Begin anew in another process, whose clock is another."""
+        return vars(self) | {"first": None}
+
+    def measured(self, seconds: float, *, own_pace: bool) -> None:
+        """Take notice of a measurement; of one that goes at a pace of its own, only of its time."""
+        self.spent += seconds
+        if not own_pace:
+            self.seconds = seconds
+
+    def every(self, step: int, every: int) -> int:
+        """Return the steps between two measurements, some power of two times the least."""
+        if self.first is None:
+            self.first, self.spent = (step, time.perf_counter()), 0.0
+        if step % _EVERY != 0 or step == self.first[0]:
+            return every
+        trained = time.perf_counter() - self.first[1] - self.spent
+        pause = _EVERY * max(trained, 1e-9) / (step - self.first[0])
+        most = self.seconds / (_SHARE * pause)
+        return _EVERY * 2 ** min(max(0, math.ceil(math.log2(max(most, 1e-9)))), 20)
 
 
 def _usable(

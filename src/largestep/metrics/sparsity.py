@@ -24,6 +24,9 @@ _BLOCK_BYTES = 1 << 29
 """Size of a block of units; about four are held at a time."""
 _BLOCK_UNITS = 4096
 """The most units in a block: with few inputs the block is small, but not its correlations."""
+_TILE = 256
+"""Units whose correlations with all later ones are computed at once: half of the matrix is spared,
+and a product of so many columns still runs at full speed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,12 +237,17 @@ def _correlates_with_later(
         most = min(threshold, 1.0 - 2.0 * block.shape[0] ** 0.5 * xp.finfo(block.dtype).eps)
         for j, later in enumerate(blocks[i:], start=i):
             other = block if j == i else _standardised(xp, read(later), lengths)
-            shape = (len(earlier), len(later))
-            correlation = xp.empty(shape, dtype=block.dtype, device=device(block))
-            # With `out`, a caller's torch.autocast does not lower the precision of the product.
-            xp.matmul(block.T, other, out=correlation)
-            above = xp.abs(correlation) > most
-            goes[i] |= _numpy(xp.any(xp.triu(above, k=1) if j == i else above, axis=1))
+            for start in range(0, len(earlier), _TILE):
+                # A unit is compared with later ones only.
+                stop, first = min(start + _TILE, len(earlier)), start if j == i else 0
+                shape = (stop - start, len(later) - first)
+                correlation = xp.empty(shape, dtype=block.dtype, device=device(block))
+                # With `out`, a caller's torch.autocast does not lower the precision of the product.
+                xp.matmul(block[:, start:stop].T, other[:, first:], out=correlation)
+                above = xp.abs(correlation) > most
+                goes[i][start:stop] |= _numpy(
+                    xp.any(xp.triu(above, k=1) if j == i else above, axis=1)
+                )
     return np.concatenate([*goes, np.zeros(0, dtype=bool)])
 
 

@@ -17,6 +17,7 @@ from largestep.deep.compaction import CompactionReport, compact
 from largestep.deep.compaction.export import definition, export_onnx, save
 from largestep.figures.compaction import draw_compaction
 
+pytestmark = pytest.mark.filterwarnings("ignore:the held-out data are the calibration data")
 torch.set_num_threads(1)
 DIGITS = 1e-12
 
@@ -549,6 +550,50 @@ def test_single_precision_and_accuracy():
     assert report.accuracy_before == report.accuracy_after == pytest.approx(float(right))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_compacted_in_single(dtype):
+    model = mlp((5, 40, 40, 10)).to(dtype)
+    plant_dead(model[0], 2)
+    plant_copy(model[0], 7, of=4, scale=2.0)
+    x = vectors(200).float()  # in another precision than the model, as images often are
+    smaller, report = compact(model, x[::2], held_out=x[1::2])
+    layers = {layer.name: layer for layer in report.layers}
+    assert (counts(layers["1"]), layers["3"].after) == ((1, 1, 0), 40)
+    assert report.held_out.largest <= 3.1e-5 * report.scale
+    assert (report.precision, report.returned_in) == ("float32", str(dtype).partition(".")[2])
+    assert report.as_returned.largest < 0.05 * report.scale
+    assert "whose rounding comes on top" in str(report)
+    found, expected = (m(x.to(dtype)).argmax(1) for m in (smaller, model))
+    assert (found == expected).double().mean() > 0.95
+
+
+def test_precisions_that_would_hide_what_changes_are_refused():
+    class Cast(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).bfloat16()
+
+    with pytest.raises(ValueError, match="outputs in single precision, got bfloat16"):
+        compact(Cast(5, 3).eval(), vectors().float(), held_out=vectors().float())
+    model = mlp().float()
+    model[0].half()
+    with pytest.raises(ValueError, match="one precision, got float16, float32"):
+        compact(model, vectors(), held_out=vectors())
+
+
+def test_held_out_data_that_are_the_calibration_data_are_remarked_on():
+    x = vectors()
+    with pytest.warns(UserWarning, match="says nothing about any others"):
+        compact(mlp(), x.split(7), held_out=x)
+
+
+def test_autocast_of_the_caller_does_not_hide_what_changes():
+    model = mlp().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        _, report = compact(model, vectors(), held_out=vectors())
+    assert report.rounding < 1e-4
+    assert [layer.after for layer in report.layers] == [12, 10]
+
+
 def test_random_state_is_untouched():
     model, x = mlp(), vectors()
     before = torch.random.get_rng_state()
@@ -648,6 +693,11 @@ class Two(nn.Linear):
         return super().forward(x), x
 
 
+class Class(nn.Module):
+    def forward(self, x):
+        return x.argmax(1)
+
+
 def test_a_model_that_cannot_be_traced_names_the_line():
     with pytest.raises(ValueError, match=r"test_compaction.py:\d+ \(if x.sum\(\) > 0:\)"):
         compact(Branching().double().eval(), vectors(), held_out=vectors())
@@ -666,11 +716,23 @@ def diverged():
         (nn.Sequential(mlp(), nn.Dropout()).eval().requires_grad_(False), {}, None, ""),
         (torch.relu, {}, TypeError, "torch.nn.Module, got builtin"),
         (mlp(), {"calibration": vectors(d=4)}, ValueError, r"inputs of shape \(60, 4\)"),
-        (mlp(), {"calibration": vectors().float()}, ValueError, r"\(torch.float32\)"),
+        (mlp(), {"calibration": vectors().float()}, None, ""),
         (mlp(), {"held_out": vectors(d=4)}, ValueError, "held_out: the model does not take"),
         (mlp(), {"held_out": []}, ValueError, "held_out must have at least one batch"),
         (mlp(), {"held_out": [3]}, TypeError, "batch 0 is int"),
         (mlp(), {"held_out": 3}, TypeError, "held_out must be batches"),
+        (
+            mlp(),
+            {"calibration": (vectors(), torch.arange(60))},
+            TypeError,
+            r"calibration must be batches, got inputs and targets of shapes \(60, 5\) and \(60,\)",
+        ),
+        (
+            mlp(),
+            {"held_out": torch.utils.data.TensorDataset(vectors())},
+            TypeError,
+            r"data set of single examples \(TensorDataset\): wrap it in a DataLoader",
+        ),
         (mlp(), {"held_out": [torch.ones(3)]}, ValueError, r"got shape \(3,\)"),
         (
             mlp(),
@@ -681,7 +743,13 @@ def diverged():
         (mlp(), {"tolerance": -1.0}, ValueError, "tolerance"),
         (mlp(), {"correlation_threshold": 0.0}, ValueError, "correlation_threshold"),
         (diverged(), {}, ValueError, "not finite"),
-        (Two(5, 3).double().eval(), {}, ValueError, "must return one tensor"),
+        (Two(5, 3).double().eval(), {}, None, ""),
+        (
+            nn.Sequential(nn.Linear(5, 3), Class()).double().eval(),
+            {},
+            ValueError,
+            "real numbers, got",
+        ),
     ],
 )
 def test_bad_input_is_refused(model, arguments, error, message):

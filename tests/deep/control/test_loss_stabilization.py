@@ -155,6 +155,7 @@ def test_a_loss_that_is_not_finite_halves_the_step_size_and_is_forgotten(loss):
     scheduler = LossStabilization(optimizer, 100)
     quadratic(optimizer, scheduler, 10)
     before, level = scheduler.get_last_lr()[0], scheduler.level
+    optimizer.step()
     scheduler.step(torch.tensor(loss))
     assert scheduler.get_last_lr() == [before / 2]
     assert scheduler.level == level
@@ -167,6 +168,7 @@ def test_a_spike_is_forgotten():
         scheduler = LossStabilization(optimizer, 4000, target=1.0)
         quadratic(optimizer, scheduler, 1)
         for loss in [0.1] * 50 + [spike] + [0.1] * 200:
+            optimizer.step()
             scheduler.step(loss)
         sizes.append(scheduler.get_last_lr()[0])
     assert 0.9 < sizes[1] / sizes[0] < 1.0
@@ -281,10 +283,115 @@ def test_a_step_without_gradients_is_none():
     assert torch.equal(model.weight, before)
 
 
-def test_a_closure_is_refused():
-    _, optimizer, _ = linear()
-    with pytest.raises(TypeError, match="must be called without a closure"):
-        optimizer.step(lambda: torch.zeros(()))
+@pytest.mark.parametrize("given", [(), (None,), "closure"])
+def test_a_closures_gradients_are_shortened_like_any_others(given):
+    thetas, sizes = [], []
+    for closed in (False, True):
+        theta = parameter()
+        optimizer = sgd(theta, lr=100.0)
+        controller = LossStabilization(optimizer, 20)
+
+        def closure():
+            loss = theta.square().sum() / 2  # noqa: B023
+            optimizer.zero_grad()  # noqa: B023
+            loss.backward()
+            return loss
+
+        for _ in range(10):
+            if closed and given == "closure":
+                loss = optimizer.step(closure=closure)
+            else:
+                loss = closure()
+                optimizer.step(*(given if closed and given != "closure" else ()))
+            controller.step(loss)
+        thetas.append(theta.item())
+        sizes.append(controller.get_last_lr())
+    assert thetas[0] == thetas[1] != 3.0
+    assert sizes[0] == sizes[1]
+
+
+def test_another_scheduler_is_overruled_during_and_after_the_phase():
+    theta = parameter()
+    optimizer = sgd(theta)
+    controller = LossStabilization(optimizer, 20, target=1.0)
+    other = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    quadratic(optimizer, controller, 1)
+    other.step()
+    with pytest.warns(RuntimeWarning, match="overruled by .*: leave out the other scheduler"):
+        quadratic(optimizer, controller, 1)
+    for _ in range(18):
+        other.step()
+        quadratic(optimizer, controller, 1)
+    alone = parameter()
+    optimizer = sgd(alone)
+    quadratic(optimizer, LossStabilization(optimizer, 20, target=1.0), 20)
+    assert theta.item() == alone.item()
+
+
+def test_a_second_controller_of_one_optimizer_is_refused():
+    optimizer = sgd(parameter())
+    LossStabilization(optimizer, 10)
+    with pytest.raises(ValueError, match="has another already"):
+        LossStabilization(optimizer, 10)
+
+
+def test_a_group_that_is_added_later_is_refused():
+    optimizer = sgd(parameter())
+    LossStabilization(optimizer, 10)
+    optimizer.add_param_group({"params": [parameter()]})
+    with pytest.raises(RuntimeError, match=r"had 1 parameter groups .* has 2 now: add all groups"):
+        optimizer.step()
+
+
+def test_an_optimizer_that_steps_without_it_is_noticed():
+    theta = parameter()
+    optimizer = sgd(theta)
+    LossStabilization(optimizer, 10)
+    optimizer.step()
+    with pytest.warns(RuntimeWarning, match="Call it after every"):
+        optimizer.step()
+
+
+def test_losses_between_two_steps_are_averaged():
+    found = []
+    for losses in ([3.0], [1.0, 5.0], [1.0, 2.0, 6.0]):
+        theta = parameter()
+        optimizer = sgd(theta)
+        controller = LossStabilization(optimizer, 20, target=1.0)
+        for _ in range(5):
+            for loss in losses[:-1]:  # of parts of a batch
+                controller.step(torch.tensor(loss))
+            theta.grad = torch.ones_like(theta)
+            optimizer.step()
+            controller.step(losses[-1])
+        found.append((controller.taken, controller.get_last_lr(), controller.level))
+    assert found[0] == found[1] == found[2]
+    assert found[0][0] == 5
+
+
+def test_calls_for_another_optimizer_are_noticed():
+    optimizer = sgd(parameter())
+    controller = LossStabilization(optimizer, 10)
+    for _ in range(99):
+        controller.step(1.0)
+    with pytest.warns(RuntimeWarning, match="called 100 times and the optimizer has not stepped"):
+        controller.step(1.0)
+    assert controller.taken == 0
+
+
+def test_a_target_out_of_reach_is_said_at_the_end_of_the_phase():
+    theta = parameter()
+    optimizer = sgd(theta)
+    controller = LossStabilization(optimizer, 200)
+    for loss in [2.0] + [1.5] * 98:
+        theta.grad = torch.ones_like(theta)
+        optimizer.step()
+        controller.step(loss)
+    optimizer.step()
+    with pytest.warns(
+        RuntimeWarning, match=r"target 0\.2 while .* 20 steps was 1\.50[0-9]* at best"
+    ):
+        controller.step(1.5)
 
 
 @pytest.mark.parametrize("unscaled", [False, True])

@@ -106,6 +106,26 @@ def test_eigenvalues_moments_and_share_are_those_of_the_dense_hessian():
     assert moments.frobenius_norm.low < np.linalg.norm(matrix) < moments.frobenius_norm.high
 
 
+def test_dictionaries_of_arguments_are_batches():
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = smooth().eval()
+
+        def forward(self, x, labels):
+            logits = self.network(x)
+            return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+    model, (x, y) = Classifier(), data()
+    batches = [{"x": a, "labels": b} for a, b in cut(x, y, 12, 8)]
+    found = Hessian(model, lambda outputs, _: outputs["loss"], batches)
+    expected = Hessian(model.network, nn.CrossEntropyLoss(), cut(x, y, 20))
+    vectors = np.eye(found.shape[0])[:, :5]
+    np.testing.assert_allclose(found @ vectors, expected @ vectors, atol=1e-12)
+    with pytest.raises(TypeError, match="with labels, got dict"):
+        Hessian(model, lambda outputs, _: outputs["loss"], [{"x": x}])
+
+
 def test_batch_norm_in_training_mode_uses_each_batch():
     model, (x, y), loss = smooth().train(), data(), nn.CrossEntropyLoss()
     batches = cut(x, y, 10, 10)

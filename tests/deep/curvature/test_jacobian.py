@@ -256,3 +256,21 @@ def test_bad_input_is_refused(change, error, message):
     given = {"model": nn.Linear(3, 2), "inputs": torch.ones(2, 3)} | change
     with pytest.raises(error, match=message):
         deep.jacobian_spectrum(**given)
+
+
+@pytest.mark.parametrize("route", ["gram", "sketch"])
+def test_logits_in_single_precision_of_a_model_in_half(route):
+    class Logits(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).float()
+
+    torch.manual_seed(0)
+    model, x = Logits(4, 3).bfloat16(), torch.randn(10, 4)
+    plain = nn.Linear(4, 3)
+    plain.load_state_dict({k: v.float() for k, v in model.state_dict().items()})
+    found, expected = (
+        deep.jacobian_spectrum(m, x.bfloat16().float(), route=route, size=5, reduction=1)
+        for m in (model, plain)
+    )
+    np.testing.assert_allclose(found, expected, rtol=0.02)
+    assert deep.effective_rank(model, x) == pytest.approx(deep.effective_rank(plain, x), rel=0.05)

@@ -198,3 +198,23 @@ def test_a_record_is_the_same_after_its_state_has_been_stored():
     np.testing.assert_array_equal(found.a, [1, np.nan])
     assert record.dataset([0, 3]).step.values.tolist() == [0, 3]
     assert Record(record.quantities).dataset().b.shape == (0, 0)
+
+
+def test_sharpness_of_dictionaries_is_that_of_pairs():
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.network = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 3))
+
+        def forward(self, x, labels=None):
+            return {"logits": self.network(x)}
+
+    model, x, y = Classifier(), torch.randn(20, 4), torch.arange(20) % 3
+    found = Probe(
+        model,
+        [{"x": x, "labels": y}],
+        loss_function=lambda outputs, y: nn.functional.cross_entropy(outputs["logits"], y),
+    )
+    expected = Probe(model.network, [(x, y)], loss_function=nn.CrossEntropyLoss())
+    np.testing.assert_allclose(found.dataset().sharpness, expected.dataset().sharpness, rtol=1e-6)

@@ -5,14 +5,18 @@ import logging
 import re
 import runpy
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
 
 from largestep import _files
 from largestep.deep import weights
+from largestep.deep.compaction.tracing import Arguments, tensors
 
 __all__ = ["definition", "export_onnx", "save"]
 
@@ -25,19 +29,18 @@ _HEADER = '''"""A compacted model, written by largestep, which is not needed to 
     model.eval()
 """
 
-import torch
-from torch import nn
+{imports}
 
 
 class Model(nn.Module):
-    """Takes a tensor of shape {inputs}, n inputs."""
+    """Takes {inputs}, n inputs."""
 
     def __init__(self) -> None:
         super().__init__()
 '''
 
 
-def save(model: nn.Module, folder: Path, example: Tensor) -> None:
+def save(model: nn.Module, folder: Path, example: Any) -> None:
     """Write a compacted model as `model.py`, a readable definition, and `model.safetensors`.
 
     Both are read back and must give what the model gives.
@@ -46,7 +49,8 @@ def save(model: nn.Module, folder: Path, example: Tensor) -> None:
     ----------
     model : from `deep.compact`.
     folder : is made if need be.
-    example : a batch of inputs.
+    example : a batch of inputs, or a dictionary of arguments. What is saved takes the tensors one
+        after another, and returns a tensor, or a tuple of them.
 
     Raises
     ------
@@ -59,6 +63,9 @@ def save(model: nn.Module, folder: Path, example: Tensor) -> None:
     """
     if not isinstance(model, fx.GraphModule):
         raise TypeError(f"model must come from deep.compact, got {type(model).__name__}")
+    arguments = Arguments.of(example)
+    dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    arguments = arguments.to(arguments.first.device, dtype)
     text = definition(model, example)
     _files.prepare_folder(folder)
     # Weights of another model must at no moment lie beside this one's definition.
@@ -68,9 +75,11 @@ def save(model: nn.Module, folder: Path, example: Tensor) -> None:
 
     with torch.random.fork_rng(devices=[]):
         read = runpy.run_path(str(folder / "model.py"))["Model"]()
-    read.to(example.dtype).load_state_dict(load_file(folder / "model.safetensors"))
+    read.to(dtype).load_state_dict(load_file(folder / "model.safetensors"))
     with torch.no_grad():
-        same = torch.equal(read.to(example.device).eval()(example), model(example))
+        expected = tensors(arguments(model))
+        found = tensors(read.to(arguments.first.device).eval()(*arguments.flat(model)))
+    same = len(found) == len(expected) and all(map(torch.equal, found, expected))
     if not same:
         raise ValueError(
             f"the definition in {folder / 'model.py'} does not compute what the model computes: "
@@ -78,26 +87,68 @@ def save(model: nn.Module, folder: Path, example: Tensor) -> None:
         )
 
 
-def definition(model: fx.GraphModule, example: Tensor) -> str:
+def definition(model: fx.GraphModule, example: Any) -> str:
     """Return Python code that defines the model, without its weights."""
-    shape = ", ".join(["n", *(str(length) for length in example.shape[1:])])
-    dtype = "" if example.dtype == torch.float32 else f".to({example.dtype})"
-    lines = [_HEADER.format(inputs=f"({shape})", dtype=dtype)]
+    arguments = Arguments.of(example)
+    graph = _plain(model)
+    names = [str(node.target) for node in graph.nodes if node.op == "placeholder"]
+    shapes = [
+        f"a tensor of shape ({', '.join(['n', *map(str, x.shape[1:])])})"
+        for x in arguments.flat(model)
+    ]
+    code = graph.python_code("self")
+    dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    cast = "" if dtype == torch.float32 else f".to({dtype})"
+    header = _HEADER.format(
+        inputs=", ".join(shapes), dtype=cast, imports="\n".join(_imports(code.src, code.globals))
+    )
+    lines = [header]
     for name, module in model.named_children():
         lines.append(f"        self.{name} = {_construction(name, module)}\n")
     for name, parameter in model.named_parameters(recurse=False):
         lines.append(f"        self.{name} = nn.Parameter({_empty(parameter)})\n")
     for name, buffer in model.named_buffers(recurse=False):
         lines.append(f'        self.register_buffer("{name}", {_empty(buffer)})\n')
-    code = model.graph.python_code("self").src
     # Values are freed as they go out of use: noise for a reader.
-    body = [re.sub(r";  \w+ = .*None$", "", line) for line in code.strip().splitlines()]
-    signature, *rest = (line for line in body if line.strip())
-    argument = re.search(r"self, (\w+)", signature)
-    assert argument is not None, signature
-    lines.append(f"\n    def forward(self, {argument[1]}: torch.Tensor) -> torch.Tensor:\n")
+    body = [re.sub(r";  \w+ = .*None$", "", line) for line in code.src.strip().splitlines()]
+    _, *rest = (line for line in body if line.strip())
+    one = sum(len(node.args[0]) for node in graph.nodes if node.op == "output" and _several(node))
+    given = ", ".join(f"{name}: torch.Tensor" for name in names)
+    returned = "tuple[torch.Tensor, ...]" if one else "torch.Tensor"
+    lines.append(f"\n    def forward(self, {given}) -> {returned}:\n")
     lines += [f"    {line}\n" for line in rest]
     return "".join(lines)
+
+
+def _several(node: Any) -> bool:
+    return isinstance(node.args[0], tuple | list)
+
+
+def _plain(model: fx.GraphModule) -> fx.Graph:
+    """Return the graph with tensors in and out, one after another, in place of dictionaries."""
+    if "named arguments" not in model.meta:
+        return model.graph
+    graph = fx.Graph()
+    outputs = graph.graph_copy(model.graph, {})
+    given = tuple(x for x in pytree.tree_leaves(outputs) if isinstance(x, fx.Node))
+    graph.output(given[0] if len(given) == 1 else given)
+    return graph
+
+
+def _imports(code: str, names: Iterable[str]) -> list[str]:
+    """Return the imports for those of some names that the code uses."""
+    used = [name for name in names if re.search(rf"\b{name}\b", code)]
+    known = {
+        "device": "from torch import device",
+        "inf": "from math import inf",
+        "nan": "from math import nan",
+        "_operator": "import _operator",
+    }
+    unknown = sorted(set(used) - set(known) - {"torch"})
+    if unknown:
+        raise ValueError(f"the model uses what plain PyTorch has not: {', '.join(unknown)}")
+    lines = [known[name] for name in sorted(used) if name in known]
+    return [*(["\n".join(lines) + "\n"] if lines else []), "import torch", "from torch import nn"]
 
 
 def export_onnx(model: nn.Module, path: Path, example: Tensor) -> None:
@@ -117,7 +168,9 @@ def export_onnx(model: nn.Module, path: Path, example: Tensor) -> None:
             "ONNX needs two more packages: pip install onnx onnxscript", name=error.name
         ) from None
     # A batch of one would be taken for a constant.
+    dtype = next((p.dtype for p in model.parameters()), torch.float32)
     batch = example if len(example) > 1 else torch.cat([example, example])
+    batch = batch.to(dtype) if batch.is_floating_point() else batch
     dynamic = ({0: torch.export.Dim("n")},)
     log = logging.getLogger("torch.onnx")
     level = log.level

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from largestep.deep.compaction.tracing import Arguments
 
 __all__ = ["CompactedLayer", "CompactionReport", "Difference", "latencies", "size"]
 
@@ -54,12 +56,19 @@ class CompactionReport:
     Attributes
     ----------
     layers : the units by layer.
+    coverage : share of the parameters that were understood: those of modules that could get
+        narrower if every unit that is understood were redundant.
+    passed_over : why the others could not, with the share of the parameters for each reason, the
+        largest first.
     tolerance, correlation_threshold : as asked for.
     rounding : the difference, relative to `scale`, that counts as rounding.
     scale : the largest absolute output of the original on held-out data.
     undone : removals that were exact, or close, on the calibration data but taken back because of
         the held-out data.
-    calibration, held_out : differences of the outputs.
+    calibration, held_out : differences of the outputs, in `precision`.
+    precision, returned_in : in which the model was compacted and held against the tolerance; and
+        the model's own, in which it is returned.
+    as_returned : difference of the outputs on held-out data, in the model's own precision.
     accuracy_before, accuracy_after : share of held-out inputs classified as labelled; None where
         there are no labels.
     parameters_before, parameters_after : numbers of parameters.
@@ -69,6 +78,8 @@ class CompactionReport:
     """
 
     layers: tuple[CompactedLayer, ...]
+    coverage: float
+    passed_over: dict[str, float]
     tolerance: float
     correlation_threshold: float
     rounding: float
@@ -76,6 +87,9 @@ class CompactionReport:
     undone: int
     calibration: Difference
     held_out: Difference
+    precision: str
+    returned_in: str
+    as_returned: Difference
     accuracy_before: float | None
     accuracy_after: float | None
     parameters_before: int
@@ -107,6 +121,8 @@ class CompactionReport:
             _change("multiply-adds", self.multiply_adds_before, self.multiply_adds_after, ",d"),
             _change("latency", 1e3 * self.latency_before, 1e3 * self.latency_after, ".3g")
             + f" ms, batch of {self.batch_size}, {self.device}, {self.threads} thread(s)",
+            f"understood: {self.coverage:.0%} of the parameters"
+            + "".join(f"; {share:.0%}: {why}" for why, share in self.passed_over.items()),
             "",
             f"output difference, on calibration data: largest {self.calibration.largest:.3g}, "
             f"mean {self.calibration.mean:.3g}",
@@ -115,6 +131,12 @@ class CompactionReport:
             f"allowed: {self.tolerance:g} + {self.rounding:.2g} for rounding, of the largest "
             f"output, {self.scale:.4g}; removals undone for it: {self.undone}",
         ]
+        if self.returned_in != self.precision:
+            lines.append(
+                f"these are in {self.precision}; as returned, in {self.returned_in}, whose "
+                f"rounding comes on top: largest {self.as_returned.largest:.3g}, "
+                f"mean {self.as_returned.mean:.3g}"
+            )
         if self.accuracy_before is not None and self.accuracy_after is not None:
             lines.append(
                 f"accuracy on held-out data: {self.accuracy_before:.2%} → {self.accuracy_after:.2%}"
@@ -122,21 +144,24 @@ class CompactionReport:
         return "\n".join(lines)
 
 
-def size(model: nn.Module, example: Tensor) -> tuple[int, int]:
+def size(model: nn.Module, example: Arguments) -> tuple[int, int]:
     """Return the number of parameters, and of multiply-adds for one input."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(example[:1])
-    return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
+        example(model)
+    parameters = sum(p.numel() for p in model.parameters())
+    return parameters, counter.get_total_flops() // (2 * len(example))
 
 
-def latencies(first: nn.Module, second: nn.Module, batch: Tensor) -> tuple[float, float]:
+def latencies(
+    first: nn.Module, second: nn.Module, batch: Arguments, device: torch.device
+) -> tuple[float, float]:
     """Return the median seconds that each model takes for a batch, in turns."""
     taken: tuple[list[float], list[float]] = ([], [])
     started = time.perf_counter()
     with torch.no_grad():
         for turn in range(_ROUNDS + 1):
             for model, seconds in zip((first, second), taken, strict=True):
-                elapsed = _seconds(lambda model=model: model(batch), batch.device)  # type: ignore[misc]
+                elapsed = _seconds(lambda model=model: batch(model), device)  # type: ignore[misc]
                 if turn:  # the first call warms up
                     seconds.append(elapsed)
             if turn >= 3 and time.perf_counter() - started > _SECONDS:

@@ -1,8 +1,10 @@
 """A smaller model that computes the same, and the search for what may go."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from largestep import _checks
-from largestep.deep._untouched import random_states_restored, unwrapped
-from largestep.deep.batches import loader_restored
+from largestep.deep._untouched import (
+    device_of,
+    random_states_restored,
+    unwrapped,
+    without_a_trace,
+)
+from largestep.deep.batches import checked, flattened, loader_restored
+from largestep.deep.compaction.coverage import coverage
 from largestep.deep.compaction.graph import trace
 from largestep.deep.compaction.report import (
     CompactedLayer,
@@ -21,6 +29,7 @@ from largestep.deep.compaction.report import (
     size,
 )
 from largestep.deep.compaction.slicing import sliced
+from largestep.deep.compaction.tracing import Arguments, finished, tensors
 from largestep.deep.compaction.units import (
     Layer,
     find_layers,
@@ -72,15 +81,24 @@ def compact(
 
     Parameters
     ----------
-    model : in evaluation mode; it is not changed. It takes and returns one tensor each, with the
-        batch as first dimension.
-    calibration, held_out : batches, as a list or a DataLoader, or one tensor: of inputs, or of
-        tuples that begin with inputs and labels, the classes. Accuracy is reported if the held-out
-        data have labels. They are read once and kept on the model's device.
+    model : in evaluation mode; it is not changed. What it takes and returns may be tensors or hold
+        them, in dictionaries and outputs of Hugging Face for instance, with the batch as first
+        dimension. A cache for further tokens is not among what the smaller one returns.
+    calibration, held_out : batches, as a list or a DataLoader, or one tensor: of inputs, of
+        dictionaries of the model's arguments, or of tuples that begin with either and labels, the
+        classes. Accuracy is reported if the held-out data have labels. They are read once and kept
+        on the model's device, in its precision.
     tolerance : largest absolute difference of outputs on held-out data that is allowed, relative
         to the largest absolute output of the original there. By default only what is exact up to
-        rounding: 256 machine epsilons, that is 3.1e-5 in float32, allowed on top in any case.
+        rounding: 256 machine epsilons, that is 3.1e-5 in float32, allowed on top in any case. A
+        model in half precision is compacted as a copy in float32, where the tolerance holds, and
+        returned in its own; what rounding its weights then adds is in the report.
     correlation_threshold : in (0, 1]; see above. By default only multiples merge.
+
+    Warns
+    -----
+    UserWarning
+        If the held-out data are the calibration data.
 
     Returns
     -------
@@ -91,25 +109,44 @@ def compact(
     TypeError
         If the model is no module, or the batches hold anything else.
     ValueError
-        If the model is in training mode, cannot be traced (the error names the line), does not
-        take the data, or returns what isn't finite; or a setting is out of range.
+        If the model is in training mode, mixes half with other precisions, cannot be traced (the
+        error names the line), does not take the data, or returns what isn't finite; or a setting
+        is out of range.
     """
     tolerance = _checks.number("tolerance", tolerance, at_least=0.0)
     threshold = _checks.number(
         "correlation_threshold", correlation_threshold, above=0.0, at_most=1.0
     )
-    model = unwrapped(model)
-    _check_evaluating(model)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    calibrating = _Data.read("calibration", calibration, device)
-    holding = _Data.read("held_out", held_out, device)
-    example = calibrating.inputs[0]
+    given = unwrapped(model)
+    _check_evaluating(given)
+    with without_a_trace(given):
+        return _compacted(given, calibration, held_out, tolerance, threshold)
+
+
+def _compacted(
+    given: nn.Module, calibration: Batches, held_out: Batches, tolerance: float, threshold: float
+) -> tuple[nn.Module, CompactionReport]:
+    device, own = device_of(given), _precision(given)
+    # What half precision rounds away would hide what a removal changes.
+    exact = torch.float32 if _is_half(own) else own
+    model = deepcopy(given).to(exact) if _is_half(own) else given
+    calibrating = _Data.read("calibration", calibration, device, exact)
+    holding = _Data.read("held_out", held_out, device, exact)
+    example = calibrating.batches[0]
+    if calibrating.same_as(holding):
+        warnings.warn(
+            "the held-out data are the calibration data: that the outputs agree there says nothing "
+            "about any others",
+            UserWarning,
+            stacklevel=3,
+        )
 
     graph = trace(deepcopy(model), example)
     layers = find_layers(graph)
+    understood = coverage(graph, layers)
     expected = holding.outputs(model)
-    found = find_redundancy(graph, layers, calibrating.inputs, threshold)
-    order = _most_certain_first(graph, layers, found, holding.inputs)
+    found = find_redundancy(graph, layers, calibrating.batches, threshold)
+    order = _most_certain_first(graph, layers, found, holding.batches)
 
     def build(count: int) -> tuple[fx.GraphModule, dict[str, np.ndarray], dict[str, np.ndarray]]:
         removed = {node: np.zeros(len(of.reason), dtype=bool) for node, of in found.items()}
@@ -123,32 +160,48 @@ def compact(
     left = {layer.node: _left(layer, received, len(removed[layer.node])) for layer in layers}
     order = [(node, unit) for node, unit in order if not left[node][unit]]
 
-    scale = max(float(outputs.abs().max()) for outputs in expected)
-    rounding = _ROUNDING * torch.finfo(expected[0].dtype).eps
-    allowed = (tolerance + rounding) * scale
+    scales = [max(float(part.abs().max()) for part in parts) for parts in _by_entry(expected)]
+    rounding = _rounding(expected[0])
 
     def agrees(count: int) -> bool:
-        return _difference(holding.outputs(build(count)[0]), expected).largest <= allowed
+        """Return whether every entry of the outputs agrees, relative to its own largest."""
+        found = _by_entry(holding.outputs(build(count)[0]))
+        return all(
+            _difference([entry], [wanted]).largest <= (tolerance + rounding) * scale
+            for entry, wanted, scale in zip(found, _by_entry(expected), scales, strict=True)
+        )
 
     count = _most(agrees, len(order))
     smaller, removed, received = build(count)
     if memory_format(smaller, device) is torch.contiguous_format:
         smaller.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    parameters, multiply_adds = zip(*(size(m, example) for m in (model, smaller)), strict=True)
-    latency = latencies(model, smaller, example)
-    outputs = holding.outputs(smaller)
+    differences = (
+        _difference(calibrating.outputs(smaller), calibrating.outputs(model)),
+        _difference(holding.outputs(smaller), expected),
+    )
+    finished(smaller.to(own))
+    holding = holding.to(own)
+    expected, outputs = (holding.outputs(m) for m in (given, smaller))
+    example = calibrating.to(own).batches[0]
+    parameters, multiply_adds = zip(*(size(m, example) for m in (given, smaller)), strict=True)
+    latency = latencies(given, smaller, example, device)
     report = CompactionReport(
         layers=tuple(
             _layer_report(layer, found[layer.node], removed[layer.node], received)
             for layer in layers
         ),
+        coverage=understood.share,
+        passed_over=understood.passed_over,
         tolerance=tolerance,
         correlation_threshold=threshold,
         rounding=rounding,
-        scale=scale,
+        scale=max(scales),
         undone=len(order) - count,
-        calibration=_difference(calibrating.outputs(smaller), calibrating.outputs(model)),
-        held_out=_difference(outputs, expected),
+        calibration=differences[0],
+        held_out=differences[1],
+        precision=_name(exact),
+        returned_in=_name(own),
+        as_returned=_difference(outputs, expected),
         accuracy_before=holding.accuracy(expected),
         accuracy_after=holding.accuracy(outputs),
         parameters_before=parameters[0],
@@ -169,84 +222,134 @@ class _Data:
     """Batches on the model's device, read once: a loader that shuffles gives the same again."""
 
     name: str
-    inputs: list[Tensor]
+    batches: list[Arguments]
     labels: list[Tensor] | None
 
     @classmethod
-    def read(cls, name: str, batches: Batches, device: torch.device) -> "_Data":
-        if isinstance(batches, Tensor):
-            batches = [batches]
-        if not isinstance(batches, Iterable):
-            raise TypeError(
-                f"{name} must be batches, as a list of tensors or a DataLoader, got "
-                f"{type(batches).__name__}"
-            )
-        inputs, labels = [], []
+    def read(cls, name: str, batches: Batches, device: torch.device, dtype: torch.dtype) -> "_Data":
+        batches = checked(name, batches)
+        arguments, labels = [], []
         with random_states_restored(device), loader_restored(batches) as read:
             for number, batch in enumerate(read):
                 parts = batch if isinstance(batch, tuple | list) else (batch,)
-                if not parts or not all(isinstance(part, Tensor) for part in parts[:2]):
+                if isinstance(batch, Mapping):
+                    parts = (batch, *(v for k, v in batch.items() if k == "labels"))
+                if not parts or not all(isinstance(p, Tensor | Mapping) for p in parts[:2]):
                     raise TypeError(
-                        f"{name} must be tensors or tuples of inputs and labels, batch {number} "
-                        f"is {type(batch).__name__}"
+                        f"{name} must be tensors, dictionaries of arguments, or tuples of either "
+                        f"and labels, batch {number} is {type(batch).__name__}"
                     )
-                if parts[0].ndim < 2 or len(parts[0]) == 0:
+                first = next(flattened(parts[0]), None)
+                if not isinstance(first, Tensor) or first.ndim < 2 or len(first) == 0:
+                    shape = tuple(first.shape) if isinstance(first, Tensor) else "none"
                     raise ValueError(
                         f"{name}: batch {number} must have inputs along its first dimension and "
-                        f"channels along its second, got shape {tuple(parts[0].shape)}"
+                        f"channels along its second, got shape {shape}"
                     )
-                inputs.append(parts[0].to(device))
+                arguments.append(Arguments.of(parts[0]).to(device, dtype))
                 labels += [part.to(device) for part in parts[1:2]]
-        if not inputs:
+        if not arguments:
             raise ValueError(f"{name} must have at least one batch, got none")
-        return cls(name, inputs, labels if len(labels) == len(inputs) else None)
+        return cls(name, arguments, labels if len(labels) == len(arguments) else None)
 
-    def outputs(self, model: nn.Module) -> list[Tensor]:
-        """Return the model's outputs, batch by batch, or say what is wrong with them."""
+    def same_as(self, other: "_Data") -> bool:
+        """Return whether the inputs are the same, however they are cut into batches."""
+        mine, theirs = ([b.first for b in data.batches] for data in (self, other))
+        if sum(map(torch.numel, mine)) != sum(map(torch.numel, theirs)):
+            return False
+        return torch.equal(*(torch.cat([x.flatten() for x in part]) for part in (mine, theirs)))
+
+    def to(self, dtype: torch.dtype) -> "_Data":
+        """Return the same with what is floating point in another precision."""
+        return replace(self, batches=[b.to(b.first.device, dtype) for b in self.batches])
+
+    def outputs(self, model: nn.Module) -> list[list[Tensor]]:
+        """Return what is floating point in the outputs, batch by batch, or what is wrong."""
         found = []
         with torch.no_grad():
-            for number, inputs in enumerate(self.inputs):
+            for number, batch in enumerate(self.batches):
                 try:
-                    output = model(inputs)
-                except (RuntimeError, TypeError, ValueError) as error:
+                    output = batch(model)
+                except (IndexError, RuntimeError, TypeError, ValueError) as error:
                     raise ValueError(
                         f"{self.name}: the model does not take batch {number} of shape "
-                        f"{tuple(inputs.shape)} ({inputs.dtype}): "
-                        f"{error}"
+                        f"{batch.shapes}: {str(error).strip().partition(chr(10))[0]}"
                     ) from error
-                if not isinstance(output, Tensor) or not output.is_floating_point():
-                    raise ValueError(
-                        f"the model must return one tensor of real numbers, got {_kind(output)}"
-                    )
-                if not output.isfinite().all():
+                parts = tensors(output)
+                if not parts:
+                    raise ValueError(f"the model must return real numbers, got {_kind(output)}")
+                if not all(part.isfinite().all() for part in parts):
                     raise ValueError(
                         f"the model's outputs on {self.name} batch {number} are not finite: "
                         "a diverged model cannot be compacted"
                     )
-                found.append(output)
+                found.append(parts)
         return found
 
-    def accuracy(self, outputs: list[Tensor]) -> float | None:
-        """Return the share of inputs whose largest output is their label's; None without labels."""
+    def accuracy(self, outputs: list[list[Tensor]]) -> float | None:
+        """Return the share of inputs whose largest output is their label's; None without labels.
+
+        Of several outputs that with one row of scores for each label counts.
+        """
         if self.labels is None or any(labels.is_floating_point() for labels in self.labels):
             return None
-        if outputs[0].ndim < 2 or any(
-            output[:, 0].shape != labels.shape
-            for output, labels in zip(outputs, self.labels, strict=True)
-        ):
-            raise ValueError(
-                f"{self.name}: labels must be one class for each output, got shape "
-                f"{tuple(self.labels[0].shape)} for outputs of shape {tuple(outputs[0].shape)}"
-            )
-        right = [
-            (output.argmax(dim=1) == labels).float()
-            for output, labels in zip(outputs, self.labels, strict=True)
-        ]
+        right = []
+        for parts, labels in zip(outputs, self.labels, strict=True):
+            scores = [p for p in parts if p.ndim > 1 and p[:, 0].shape == labels.shape]
+            if not scores:
+                if len(parts) > 1:
+                    return None
+                raise ValueError(
+                    f"{self.name}: labels must be one class for each output, got shape "
+                    f"{tuple(labels.shape)} for outputs of shape {tuple(parts[0].shape)}"
+                )
+            right.append((scores[0].argmax(dim=1) == labels).float().flatten())
         return float(torch.cat(right).mean(dtype=torch.float64))
+
+
+def _by_entry(outputs: list[list[Tensor]]) -> list[list[Tensor]]:
+    """Return the batches of each entry of the outputs."""
+    return [list(batches) for batches in zip(*outputs, strict=True)]
 
 
 def _kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _precision(model: nn.Module) -> torch.dtype:
+    """Return the precision of the parameters; of several, all of them single or finer, the first.
+
+    Raises
+    ------
+    ValueError
+        If some parameters are in half precision and some are not.
+    """
+    found = list(dict.fromkeys(p.dtype for p in model.parameters() if p.is_floating_point()))
+    if len(found) > 1 and any(map(_is_half, found)):
+        raise ValueError(
+            f"the model must have one precision, got {', '.join(map(_name, found))}: convert it, "
+            "as by model.float()"
+        )
+    return found[0] if found else torch.float32
+
+
+def _is_half(dtype: torch.dtype) -> bool:
+    return torch.finfo(dtype).bits < 32
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _rounding(outputs: list[Tensor]) -> float:
+    """Return the difference of outputs, relative to the largest, that is nothing but rounding."""
+    dtype = outputs[0].dtype
+    if _is_half(dtype):
+        raise ValueError(
+            f"the model must return outputs in single precision, got {_name(dtype)}: take the "
+            "cast out of forward, as differences as large as the outputs would pass for rounding"
+        )
+    return _ROUNDING * torch.finfo(dtype).eps
 
 
 def _check_evaluating(model: nn.Module) -> None:
@@ -262,7 +365,7 @@ def _most_certain_first(
     graph: fx.GraphModule,
     layers: list[Layer],
     found: Mapping[str, Redundancy],
-    batches: list[Tensor],
+    batches: list[Arguments],
 ) -> list[tuple[str, int]]:
     """Return the removable units, those first that are replaced best on the data.
 
@@ -302,8 +405,8 @@ def _layer_report(
     )
 
 
-def _difference(outputs: list[Tensor], expected: list[Tensor]) -> Difference:
-    pairs = zip(outputs, expected, strict=True)
+def _difference(outputs: list[list[Tensor]], expected: list[list[Tensor]]) -> Difference:
+    pairs = zip(chain(*outputs), chain(*expected), strict=True)
     apart = torch.cat([(output - wanted).abs().flatten() for output, wanted in pairs])
     return Difference(float(apart.max()), float(apart.mean(dtype=torch.float64)))
 

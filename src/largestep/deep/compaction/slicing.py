@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from largestep.deep.compaction.graph import Kind, channels, kind, module_of, needs
+from largestep.deep.compaction.graph import Kind, axis, carriers, channels, kind, module_of, needs
+from largestep.deep.compaction.tracing import operation
 
 __all__ = ["sliced"]
 
@@ -51,9 +52,12 @@ def sliced(graph: fx.GraphModule) -> tuple[fx.GraphModule, dict[str, np.ndarray]
                 received[node.name] = np.isin(np.arange(channels(sources[0])), columns)
                 carried[node] = wanted
             case Kind.CHANNELWISE:
-                carried[node] = _fetch(node, sources[0], wanted, carried)
+                (source,) = carriers(node)
+                carried[node] = _fetch(node, source, wanted, carried)
                 if node.op == "call_module":
                     _slice_rows(module_of(node), carried[node])
+                else:
+                    _say_width(node, len(carried[node]))
             case Kind.DEPTHWISE:
                 (source, inputs), *_ = needs(node, needed[node])
                 columns = _fetch(node, source, np.flatnonzero(inputs), carried)
@@ -71,6 +75,7 @@ def sliced(graph: fx.GraphModule) -> tuple[fx.GraphModule, dict[str, np.ndarray]
                 columns = _fetch(node, source, np.flatnonzero(inputs), carried)
                 carried[node] = _blocks(columns, channels(node) // channels(source))
             case Kind.JOIN:
+                sources = carriers(node)
                 alike = all(np.array_equal(carried[s], carried[sources[0]]) for s in sources)
                 target = carried[sources[0]] if alike else wanted
                 for source in sources:
@@ -121,12 +126,29 @@ def _fetch(
     owner.register_buffer(name, index.to(next(owner.parameters()).device))
     with node.graph.inserting_before(node):
         chosen = node.graph.get_attr(name)
-        copy = node.graph.call_function(torch.index_select, (source, 1, chosen))
+        copy = node.graph.call_function(torch.index_select, (source, axis(source), chosen))
     node.replace_input_with(source, copy)
     return wanted
 
 
+def _say_width(node: Any, width: int) -> None:
+    """Tell a function that is told its output's shape the new number of channels."""
+    if operation(node) not in ("view", "reshape", "_unsafe_view"):
+        return
+    sizes = list(node.args[1] if isinstance(node.args[1], list | tuple) else node.args[1:])
+    if sizes[axis(node)] != -1:
+        sizes[axis(node)] = width
+        listed = isinstance(node.args[1], list | tuple)
+        node.args = (node.args[0], sizes) if listed else (node.args[0], *sizes)
+
+
 def _slice_reader(module: Any, rows: np.ndarray, columns: np.ndarray) -> None:
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        _set(module, "weight", module.weight[columns][:, rows])
+        if module.bias is not None:
+            _set(module, "bias", module.bias[rows])
+        module.in_channels, module.out_channels = len(columns), len(rows)
+        return
     _set(module, "weight", module.weight[:, columns])
     if isinstance(module, nn.Linear):
         module.in_features = len(columns)

@@ -9,17 +9,41 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from largestep.deep.compaction.graph import Kind, columns, kind, module_of, takes_constants
+from largestep.deep.compaction.graph import (
+    Kind,
+    axis,
+    carriers,
+    columns,
+    kind,
+    module_of,
+    set_columns,
+    takes_constants,
+)
+from largestep.deep.compaction.tracing import Arguments, operation
 from largestep.metrics.redundancy import Moments, Redundancy, redundancy
 
-__all__ = ["Layer", "find_layers", "find_redundancy", "importance", "largest_errors", "rewired"]
+__all__ = [
+    "PASSING",
+    "Layer",
+    "find_layers",
+    "find_redundancy",
+    "importance",
+    "largest_errors",
+    "rewired",
+]
 
-_PASSING = (
+_PASSING_MODULES = (
     *(nn.Identity, nn.Dropout, nn.Dropout2d),
     *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
 )
 """Modules that pass units on, so that these are named after what made them."""
+PASSING = {
+    *("view", "reshape", "flatten", "permute", "transpose", "clone", "contiguous", "dropout"),
+    *("slice", "select", "getitem", "expand", "mean", "_unsafe_view", "unsqueeze", "squeeze"),
+    *("_to_copy", "to", "alias", "detach", "movedim", "swapaxes"),
+}
+"""Functions that do."""
 
 _ELEMENTS = 1 << 24
 """The most activations that are looked at at once, in double precision."""
@@ -56,7 +80,7 @@ def find_layers(graph: fx.GraphModule) -> list[Layer]:
     names = [_name(node) for node in readers]
     return [
         Layer(
-            name if names.count(name) == 1 else str(node.target),
+            name if names.count(name) == 1 else _own_name(node),
             node.name,
             tuple(reader.name for reader in reading),
             all(takes_constants(reader) for reader in reading),
@@ -68,7 +92,7 @@ def find_layers(graph: fx.GraphModule) -> list[Layer]:
 def find_redundancy(
     graph: fx.GraphModule,
     layers: list[Layer],
-    batches: Iterable[Tensor],
+    batches: Iterable[Arguments],
     correlation_threshold: float,
 ) -> dict[str, Redundancy]:
     """Return what is redundant in each layer, by the name of its node, held against the data."""
@@ -93,7 +117,7 @@ def find_redundancy(
 
 
 def largest_errors(
-    graph: fx.GraphModule, found: Mapping[str, Redundancy], batches: Iterable[Tensor]
+    graph: fx.GraphModule, found: Mapping[str, Redundancy], batches: Iterable[Arguments]
 ) -> dict[str, np.ndarray]:
     """Return the largest error with which each removable unit is replaced, over the batches."""
     errors = {node: np.zeros(len(redundant.reason)) for node, redundant in found.items()}
@@ -157,7 +181,7 @@ def _substitute(
             module.bias = nn.Parameter((old + bias).to(weights.dtype))
         mixed = weights + torch.einsum("our,uk->okr", going, mixing)
         mixed[:, torch.from_numpy(removed)] = 0.0
-        module.weight.copy_(mixed.reshape(module.weight.shape))
+        set_columns(reader, mixed)
 
 
 def _per_unit(reader: fx.Node, units: int) -> Tensor:
@@ -167,28 +191,46 @@ def _per_unit(reader: fx.Node, units: int) -> Tensor:
 
 
 def _name(node: fx.Node) -> str:
-    """Return the name of the non-linearity behind pooling and the like."""
+    """Return the name of the non-linearity behind pooling, views and the like."""
     behind = node
     while kind(behind) is Kind.CHANNELWISE:
-        passes = behind.op == "call_module" and isinstance(module_of(behind), _PASSING)
+        if behind.op == "call_module":
+            passes = isinstance(module_of(behind), _PASSING_MODULES)
+        else:
+            passes = operation(behind) in PASSING
         if not passes:
-            node = behind
-            break
-        behind = behind.all_input_nodes[0]
-    return str(node.target if node.op == "call_module" else node.name)
+            return _label(behind)
+        (behind,) = carriers(behind)
+    return _label(node)
+
+
+def _own_name(node: fx.Node) -> str:
+    return str(node.target) if node.op == "call_module" else node.name
+
+
+def _label(node: fx.Node) -> str:
+    """Return the name of a node's module in the model, or of the operation."""
+    if "name" in node.meta:
+        return str(node.meta["name"])
+    if node.op == "call_module":
+        return str(node.target)
+    inside = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+    # An exported graph knows in which module a function was called, torch.fx only for modules.
+    exported = isinstance(node.target, torch._ops.OpOverload)
+    return inside[-1] if exported and inside else node.name
 
 
 def _watch(
     graph: fx.GraphModule,
     names: list[str],
-    batches: Iterable[Tensor],
+    batches: Iterable[Arguments],
     see: Callable[[str, Tensor], None],
 ) -> None:
     """Run the graph and show the named nodes' outputs as (inputs and positions, units)."""
     watching = _Watching(graph, frozenset(names), see)
     with torch.no_grad():
-        for x in batches:
-            watching.run(x)
+        for batch in batches:
+            watching.run(*batch.flat(graph), enable_io_processing=False)
 
 
 class _Watching(fx.Interpreter):
@@ -202,6 +244,7 @@ class _Watching(fx.Interpreter):
     def run_node(self, node: fx.Node) -> Any:
         value = super().run_node(node)
         if node.name in self._names:
-            for part in value.split(max(1, _ELEMENTS // value[0].numel())):
-                self._see(node.name, part.transpose(0, 1).flatten(1).T)
+            rows = value.movedim(axis(node), -1)
+            for part in rows.split(max(1, _ELEMENTS // rows[0].numel())):
+                self._see(node.name, part.flatten(0, -2))
         return value

@@ -1,6 +1,7 @@
 """A step size for PyTorch that holds the training loss on a plateau, then decays."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,11 @@ _RISE, _FALL = 10.0, 3.0
 """By how many powers of e the step size can rise or fall during the whole phase."""
 _RANGE = 1e6
 """How far the step size can get from the optimiser's own, as a factor."""
+
+
+_IN_VAIN = 100
+"""Calls without a step of the optimizer after which something is wrong: more than a gradient scaler
+skips or an accumulation takes."""
 
 
 class LossStabilization:
@@ -61,14 +67,23 @@ class LossStabilization:
     Raises
     ------
     TypeError, ValueError
-        If a setting is out of its range, the optimiser is not SGD, or all parameters are zero.
+        If a setting is out of its range, the optimiser is not SGD or steered already, or all
+        parameters are zero.
 
     Notes
     -----
     Call ``step(loss)`` after ``optimizer.step()``, whose gradients it shortens in a hook; do not
     clip them as well. Reading the loss waits for the device, once a step; pass a float
     if the loop has it already. With several processes pass the mean of their losses, as
-    otherwise their step sizes part. With gradients accumulated call it once per optimiser step.
+    otherwise their step sizes part. With gradients accumulated call it once per optimiser step, or
+    with each part of the batch: without a step of the optimiser since the last call the loss is
+    only noted, and the mean of those noted counts. A closure's gradients are shortened when it has
+    computed them. Wrappers of the optimiser, accelerate's and Lightning's, are looked through.
+    `deep.lightning` and `deep.transformers` have callbacks that call it.
+
+    The step size is its own: what another scheduler sets is overruled before the step, with a
+    warning, also after the phase. It warns too when the optimiser steps without it, and at the end
+    of the phase if the loss never came down to the target.
 
     A loss that is not finite halves the step size and is not averaged. The parameters
     that gave it are as a rule lost: go back to a checkpoint.
@@ -99,10 +114,12 @@ class LossStabilization:
         divisor: float = 10.0,
         length: float = 0.1,
     ) -> None:
-        if not isinstance(optimizer, torch.optim.SGD):
-            raise TypeError(
-                f"optimizer must be torch.optim.SGD, got {type(optimizer).__name__}: "
-                "others do not step along the gradient"
+        optimizer = _unwrapped(optimizer)
+        hooks = optimizer._optimizer_step_pre_hooks.values()
+        if any(isinstance(getattr(hook, "__self__", None), LossStabilization) for hook in hooks):
+            raise ValueError(
+                "optimizer must have one LossStabilization, got one that has another already: "
+                "make the optimizer anew"
             )
         steps = _checks.integer("steps", steps, at_least=1)
         hold = _checks.number("hold", hold, above=0.0, at_most=1.0)
@@ -127,8 +144,13 @@ class LossStabilization:
         self.taken = 0
         self.step_size: float | None = None
         self.level = 1.0
+        self.lowest = _CAP
         self.logarithms = 0.0
-        optimizer.register_step_pre_hook(self._shorten)
+        self._since = 0
+        self._calls_in_vain = 0
+        self._losses: list[torch.Tensor | float] = []
+        self._warned: set[str] = set()
+        optimizer.register_step_pre_hook(self._before_step)
 
     def step(
         self, loss: torch.Tensor | float, again: Callable[[], torch.Tensor] | None = None
@@ -140,7 +162,19 @@ class LossStabilization:
         loss : the mini-batch loss whose gradient the optimiser has just followed, a scalar.
         again : not used; see `Controller`.
         """
-        loss = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+        self._losses.append(loss.detach().clone() if isinstance(loss, torch.Tensor) else loss)
+        if self._since == 0:
+            self._calls_in_vain += 1
+            if self._calls_in_vain == _IN_VAIN:
+                self._warn(
+                    "in vain",
+                    f"step(loss) was called {_IN_VAIN} times and the optimizer has not stepped: "
+                    "is it the optimizer that this was made with, and not a copy?",
+                )
+            return
+        self._since = self._calls_in_vain = 0
+        loss = sum(map(float, self._losses)) / len(self._losses)
+        self._losses.clear()
         self.taken += 1
         if self.step_size is None or self.taken > self.held:
             return
@@ -150,11 +184,20 @@ class LossStabilization:
         if self.target is not None and math.isfinite(loss):
             seen = min(max(loss / self.target, 0.0), _CAP)
             self.level += ((seen - self.level) / _MEMORY) if self.taken > 1 else seen - self.level
+            self.lowest = min(self.lowest, self.level)
             factor = math.exp(max(_RISE * (1.0 - self.level), -_FALL) / self.held)
         self._set(self.step_size * factor)
         if 2 * self.taken > self.held:
             self.logarithms += math.log(self.step_size)
         if self.taken == self.held:
+            long = self.held >= 5 * _MEMORY  # enough to have come down
+            if long and self.target is not None and self.lowest > 1.0:
+                self._warn(
+                    "target",
+                    f"the loss never came down to the target {self.target:.4g} while it was to be "
+                    f"held: its mean over {_MEMORY} steps was {self.lowest * self.target:.4g} at "
+                    "best, so that the step size fell all the time; give a higher target",
+                )
             late = self.held - self.held // 2
             self._set(math.exp(self.logarithms / late) / self.divisor)
 
@@ -164,7 +207,7 @@ class LossStabilization:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that changes during training, as numbers that JSON keeps exactly."""
-        names = ("taken", "step_size", "target", "level", "logarithms", "longest")
+        names = ("taken", "step_size", "target", "level", "lowest", "logarithms", "longest")
         return {name: getattr(self, name) for name in names} | {"lr": self.get_last_lr()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -183,17 +226,54 @@ class LossStabilization:
         for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
             group["lr"] = self.step_size * ratio
 
-    def _shorten(
+    def _before_step(
         self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        """Bound the coming step; on the device, without waiting for it but at the first."""
-        if len(args) > 1 or kwargs.get("closure") is not None:
-            raise TypeError(
-                "optimizer.step must be called without a closure, whose gradients come too late to "
-                "be shortened; in Lightning optimise by hand"
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Bound the coming step, now or when the closure has computed its gradients."""
+        if self._since > 0:
+            self._warn(
+                "alone",
+                "the optimizer steps without step(loss) after it: the step size stays as it is. "
+                "Call it after every optimizer.step()",
             )
+        self._since += 1
+        if len(optimizer.param_groups) != len(self.ratios):
+            raise RuntimeError(
+                f"the optimizer had {len(self.ratios)} parameter groups when LossStabilization was "
+                f"made, and has {len(optimizer.param_groups)} now: add all groups before"
+            )
+        if self.step_size is not None:
+            wanted = [self.step_size * ratio for ratio in self.ratios]
+            if self.get_last_lr() != wanted:
+                self._warn(
+                    "other",
+                    f"something else has set the step size to {self.get_last_lr()[0]:.4g}, and is "
+                    f"overruled by {wanted[0]:.4g}: leave out the other scheduler",
+                )
+                self._set(self.step_size)
         if getattr(optimizer, "grad_scale", None) is not None:
             raise RuntimeError("call scaler.unscale_(optimizer) first: its gradients are scaled")
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if closure is None:
+            self._shorten()
+            return None
+
+        def shortened() -> Any:
+            loss = closure()
+            self._shorten()
+            return loss
+
+        return (args[0], shortened), {}
+
+    def _warn(self, fault: str, message: str) -> None:
+        """Say of each fault once."""
+        if fault not in self._warned:
+            self._warned.add(fault)
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+    @torch.no_grad()
+    def _shorten(self) -> None:
+        """Shorten the gradients; on the device, without waiting for it but at the first."""
         gradients = [
             [p.grad for p in group["params"] if p.grad is not None]
             for group in self.optimizer.param_groups
@@ -210,3 +290,15 @@ class LossStabilization:
         # Not by clip_grads_with_norm_: the 1e-6 it adds to the norm would stop a flat start.
         share = (self.longest / self.step_size / norm).clamp(max=1.0)
         torch._foreach_mul_([gradient for group in gradients for gradient in group], share)
+
+
+def _unwrapped(optimizer: Any) -> torch.optim.SGD:
+    """Return the optimizer that a framework's wrapper, such as accelerate's, holds."""
+    while getattr(optimizer, "optimizer", None) is not None:
+        optimizer = optimizer.optimizer
+    if not isinstance(optimizer, torch.optim.SGD):
+        raise TypeError(
+            f"optimizer must be torch.optim.SGD, got {type(optimizer).__name__}: "
+            "others do not step along the gradient"
+        )
+    return optimizer

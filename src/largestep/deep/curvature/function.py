@@ -1,6 +1,6 @@
 """A model as a function of its parameters: what derivatives are taken of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from largestep.deep._untouched import attributes_restored, random_states_restored, unwrapped
+from largestep.deep.batches import mapped
 
 __all__ = ["ModelFunction"]
 
@@ -61,19 +62,29 @@ class ModelFunction:
         self.dtype, self.eps = precisions[0], torch.finfo(precisions[-1]).eps
 
     def __call__(self, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
-        """Return the outputs at the inputs x, of shape (n, …)."""
-        x = x.to(self.device)
-        if x.is_floating_point():
-            x = x.to(self.dtype)
-        state = dict(zip(self._names, parameters, strict=True)) | self._constants
-        state |= {name: buffer.clone() for name, buffer in self._buffers.items()}
-        outputs = functional_call(self._model, state, (x,))
+        """Return the outputs at the inputs x, of shape (n, …).
+
+        Raises
+        ------
+        TypeError
+            If the model returns no tensor.
+        """
+        outputs = self.outputs(parameters, x)
         if not isinstance(outputs, Tensor):
             raise TypeError(
                 f"model must return a tensor, got {type(outputs).__name__}: "
                 "wrap it in a module that returns the tensor to differentiate"
             )
         return outputs
+
+    def outputs(self, parameters: Sequence[Tensor], x: Any) -> Any:
+        """Return whatever the model gives for inputs, or for a dictionary of its arguments."""
+        x = mapped(x, lambda part: part.to(self.device))
+        x = mapped(x, lambda part: part.to(self.dtype) if part.is_floating_point() else part)
+        state = dict(zip(self._names, parameters, strict=True)) | self._constants
+        state |= {name: buffer.clone() for name, buffer in self._buffers.items()}
+        arguments = () if isinstance(x, Mapping) else (x,)
+        return functional_call(self._model, state, arguments, {} if arguments else dict(x))
 
     def leaves(self) -> list[Tensor]:
         """Return the parameters as tensors to take gradients of."""

@@ -5,7 +5,7 @@ operator.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,12 +15,12 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from largestep.deep.batches import loader_restored
+from largestep.deep.batches import checked, count_inputs, loader_restored
 from largestep.deep.curvature.function import ModelFunction
 
 __all__ = ["GaussNewton", "Hessian"]
 
-Batches = Iterable[tuple[Tensor, Tensor]]
+Batches = Iterable[tuple[Tensor, Tensor] | Mapping[str, Any]]
 
 
 class _Curvature(LinearOperator):
@@ -32,6 +32,7 @@ class _Curvature(LinearOperator):
         self._function = ModelFunction(model, evaluation=False)
         super().__init__(np.float64, (self._function.size,) * 2)  # type: ignore[no-untyped-call]
         _refuse_other_means(loss)
+        batches = checked("batches", batches)
         _refuse_unrepeatable(batches)
         self._loss, self._batches = loss, batches
         self.examples = 0
@@ -58,7 +59,7 @@ class _Curvature(LinearOperator):
                 multiply = self._on_batch(function.leaves(), x, y)
                 for k, vector in enumerate(vectors):
                     product = multiply(function.split(vector))
-                    total[k] += len(x) / self.examples * _flat(product)
+                    total[k] += count_inputs(x) / self.examples * _flat(product)
         return total.T.cpu().numpy()
 
     def _adjoint(self) -> "_Curvature":
@@ -66,11 +67,11 @@ class _Curvature(LinearOperator):
 
     @abstractmethod
     def _on_batch(
-        self, leaves: list[Tensor], x: Tensor, y: Tensor
+        self, leaves: list[Tensor], x: Any, y: Tensor
     ) -> Callable[[list[Tensor]], tuple[Tensor, ...]]:
         """Return the product with vectors for the mean loss of a batch."""
 
-    def _batch_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def _batch_loss(self, outputs: Any, y: Tensor) -> Tensor:
         loss = self._loss(outputs, y)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
@@ -83,34 +84,37 @@ class _Curvature(LinearOperator):
         with self._pass(seed) as batches:
             for x, y in batches:
                 leaves = self._function.leaves()
-                loss = self._batch_loss(self._function(leaves, x), y)
-                gradient += len(x) * _flat(
+                loss = self._batch_loss(self._function.outputs(leaves, x), y)
+                inputs = count_inputs(x)
+                gradient += inputs * _flat(
                     torch.autograd.grad(loss, leaves, materialize_grads=True)
                 )
-                total += len(x) * loss.item()
-                examples += len(x)
+                total += inputs * loss.item()
+                examples += inputs
         if examples == 0:
             raise ValueError("batches must hold at least one example, got none")
         return examples, total / examples, (gradient / examples).cpu().numpy()
 
     @contextmanager
-    def _pass(self, seed: int) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+    def _pass(self, seed: int) -> Iterator[Iterator[tuple[Any, Tensor]]]:
         """Go through the batches; a loader too stays as it was."""
         with self._function.undisturbed(), loader_restored(self._batches) as batches:
             # What is random in the loss then differs between the first two passes.
             torch.manual_seed(seed)
             yield map(self._pair, batches)
 
-    def _pair(self, batch: Any) -> tuple[Tensor, Tensor]:
-        if (
-            not isinstance(batch, (tuple, list))
-            or len(batch) != 2
-            or not all(isinstance(part, Tensor) for part in batch)
+    def _pair(self, batch: Any) -> tuple[Any, Tensor]:
+        labelled = isinstance(batch, Mapping) and isinstance(batch.get("labels"), Tensor)
+        if not labelled and not (
+            isinstance(batch, (tuple, list))
+            and len(batch) == 2
+            and all(isinstance(part, Tensor) for part in batch)
         ):
             raise TypeError(
-                f"a batch must be a pair of tensors (inputs, targets), got {type(batch).__name__}"
+                "a batch must be a pair of tensors (inputs, targets), or a dictionary of the "
+                f"model's arguments with labels, got {type(batch).__name__}"
             )
-        x, y = batch
+        x, y = (batch, batch["labels"]) if labelled else batch
         return x, y.to(self._function.device)
 
 
@@ -129,9 +133,10 @@ class Hessian(_Curvature):
 
     Parameters
     ----------
-    model : any module that returns a tensor.
+    model : any module; of `GaussNewton` one that returns a tensor.
     loss : (outputs, targets) ↦ the mean over the batch's examples.
-    batches : of (inputs, targets), to be gone through at every product; they may differ in size.
+    batches : of (inputs, targets), or dictionaries of the model's arguments, of which "labels" are
+        the targets; to be gone through at every product. They may differ in size.
 
     Attributes
     ----------
@@ -140,7 +145,7 @@ class Hessian(_Curvature):
     Raises
     ------
     TypeError
-        If a batch is no pair of tensors, or the batches can be gone through only once.
+        If a batch is neither of these, or the batches can be gone through only once.
     ValueError
         If a `DataLoader` shuffles, two passes give different gradients, there are no examples, or
         the loss is no unweighted mean.
@@ -157,9 +162,9 @@ class Hessian(_Curvature):
     """  # noqa: E501
 
     def _on_batch(
-        self, leaves: list[Tensor], x: Tensor, y: Tensor
+        self, leaves: list[Tensor], x: Any, y: Tensor
     ) -> Callable[[list[Tensor]], tuple[Tensor, ...]]:
-        loss = self._batch_loss(self._function(leaves, x), y)
+        loss = self._batch_loss(self._function.outputs(leaves, x), y)
         gradient = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
         return lambda vector: _pulled_back(gradient, leaves, vector)
 
@@ -176,7 +181,7 @@ class GaussNewton(_Curvature):
     """
 
     def _on_batch(
-        self, leaves: list[Tensor], x: Tensor, y: Tensor
+        self, leaves: list[Tensor], x: Any, y: Tensor
     ) -> Callable[[list[Tensor]], tuple[Tensor, ...]]:
         outputs = self._function(leaves, x)
         # The gradient of ⟨u, outputs⟩ is linear in u; its derivative by u is J.

@@ -258,7 +258,8 @@ class _Scalars:
             # A tensor made in inference mode can't be differentiated through; its copy can.
             self.inputs = inputs.detach().clone() if inputs.is_inference() else inputs.detach()
             output = self.function(self.function.parameters, self.inputs[:1])
-            self.directions = self._directions(output.numel(), reduction)
+            # In the precision of the outputs, which may be another than the parameters'.
+            self.directions = self._directions(output.numel(), reduction).to(output)
         self.count = self.examples * len(self.directions)
 
     def rows(self, first: int, last: int) -> Tensor:
@@ -372,7 +373,7 @@ class _Scalars:
             if index >= outputs:
                 raise ValueError(f"reduction must be an index below {outputs}, got {index}")
             chosen = eye[index : index + 1]
-        return chosen.to(self.function.device, self.function.dtype)
+        return chosen
 
 
 def _refuse_batch_statistics(model: nn.Module) -> None:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from largestep import _checks
 from largestep.deep.batches import take
 from largestep.deep.curvature.hessian import Hessian
-from largestep.deep.measures.base import Measure, Quantity, Subject, Values, pairs
+from largestep.deep.measures.base import Measure, Quantity, Subject, Values
 from largestep.metrics.spectrum import largest_eigenvalues
 
 __all__ = ["Sharpness"]
@@ -16,7 +16,8 @@ __all__ = ["Sharpness"]
 class Sharpness(Measure):
     """The largest eigenvalue of the loss's Hessian, in the model's own mode.
 
-    Quantity: sharpness. Batches must be (inputs, targets).
+    Quantity: sharpness. Batches must be (inputs, targets), or dictionaries of the model's arguments
+    with "labels" as the targets; the loss function then gets whatever the model returns.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class Sharpness(Measure):
     def measure(self, subject: Subject) -> Values:
         """Return the sharpness."""
         assert subject.loss_function is not None
-        batches = pairs(take(subject.batches, self.inputs), "Sharpness")
+        batches = take(subject.batches, self.inputs)
         hessian = Hessian(subject.model, subject.loss_function, batches)
         found = largest_eigenvalues(hessian, tolerance=self.tolerance, seed=self.seed)
         return {"sharpness": float(found.values[0])}
