@@ -328,7 +328,7 @@ def test_compacting_overwrites_no_run_and_leaves_nothing_of_the_model_before(
     assert (path / "model.safetensors").read_bytes() == whole
     assert command(monkeypatch, "compact", path, "--examples", 20, "--out", out) == 0
     save_file(weights(), tmp_path / "w.safetensors")
-    np.save(tmp_path / "x.npy", np.ones((4, 4), np.float32))
+    np.save(tmp_path / "x.npy", np.arange(16, dtype=np.float32).reshape(4, 4))
     arguments = ["--weights", tmp_path / "w.safetensors", "--data", tmp_path / "x.npy"]
     assert command(monkeypatch, "compact", f"{net}:build", *arguments, "--out", out) == 0
     with pytest.raises(ValueError, match="must be named with --data"):

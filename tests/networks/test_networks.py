@@ -1,4 +1,5 @@
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -360,12 +361,13 @@ def double(x):
 
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:40], lambda b: b[::-1]])
-def test_a_damaged_cache_of_compiled_code_is_made_anew(tmp_path, suffix, damage):
+def test_a_damaged_cache_of_compiled_code_is_made_anew(tmp_path, monkeypatch, suffix, damage):
     path = tmp_path / "cached.py"
     path.write_text(CACHED)
     spec = importlib.util.spec_from_file_location("cached", path)
     for _ in range(2):
         module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "cached", module)
         spec.loader.exec_module(module)
         assert module.double(2.0) == 4.0
         (file,) = (tmp_path / "__pycache__").glob(f"*.{suffix}")

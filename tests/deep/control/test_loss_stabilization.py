@@ -432,5 +432,6 @@ def test_a_loss_that_is_almost_zero_sets_no_target():
     optimizer.step()
     controller.step(5e-324)
     assert controller.target is None
+    optimizer.step()
     controller.step(1.0)
     assert controller.target == 0.1
