@@ -20,7 +20,7 @@ def train(
     context: typer.Context,
     preset: Annotated[str, typer.Argument(help="digits, resnet18 or densenet100.")],
     schedule: Annotated[
-        str, typer.Option(help="small, large, or hold: the step size that holds the loss.")
+        str, typer.Option(help="small, large, hold (holds the loss) or edge (holds the curvature).")
     ] = "large",
     phase: Annotated[
         float, typer.Option(help="Fraction of training with large steps, or holding.")

@@ -10,6 +10,7 @@ from . import sharpness as sharpness
 from . import training as training
 from .batches import take as take
 from .compaction import compact as compact
+from .control import HoldEdge as HoldEdge
 from .control import LossStabilization as LossStabilization
 from .curvature import jacobian as jacobian
 from .features import gather as gather

@@ -331,7 +331,7 @@ def test_another_scheduler_is_overruled_during_and_after_the_phase():
 def test_a_second_controller_of_one_optimizer_is_refused():
     optimizer = sgd(parameter())
     LossStabilization(optimizer, 10)
-    with pytest.raises(ValueError, match="has another already"):
+    with pytest.raises(ValueError, match="has a LossStabilization already"):
         LossStabilization(optimizer, 10)
 
 

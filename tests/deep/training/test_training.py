@@ -316,7 +316,7 @@ def interrupted(settings, data, out, at, monkeypatch):
             train(settings, data, out=out, resume=True, checkpoint_seconds=0.0)
 
 
-@pytest.mark.parametrize("step_size", [linear(0.02, 0.2), Halving, presets.Hold()])
+@pytest.mark.parametrize("step_size", [linear(0.02, 0.2), Halving, presets.Hold(), presets.Edge()])
 def test_an_interrupted_run_goes_on_to_the_same_bits(data, tmp_path, monkeypatch, step_size):
     settings = replace(EVERYTHING, step_size=step_size)
     whole = train(settings, data, out=tmp_path / "whole")
@@ -560,7 +560,7 @@ def test_the_paper_s_schedules():
     ("arguments", "message"),
     [
         (("cifar",), "preset must be one of digits, resnet18, densenet100, got 'cifar'"),
-        (("digits", "fast"), "schedule must be one of small, large, hold, got 'fast'"),
+        (("digits", "fast"), "schedule must be one of small, large, hold, edge, got 'fast'"),
     ],
 )
 def test_unknown_presets_are_named(arguments, message):

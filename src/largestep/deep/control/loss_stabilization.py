@@ -1,7 +1,6 @@
 """A step size for PyTorch that holds the training loss on a plateau, then decays."""
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from torch.nn.utils import get_total_norm
 
 from largestep import _checks
+from largestep.deep.control.steering import Steering
 
 __all__ = ["LossStabilization"]
 
@@ -18,16 +18,12 @@ _CAP = 10.0
 """The most that one loss counts, in targets: a spike is forgotten within some 50 steps."""
 _RISE, _FALL = 10.0, 3.0
 """By how many powers of e the step size can rise or fall during the whole phase."""
-_RANGE = 1e6
-"""How far the step size can get from the optimiser's own, as a factor."""
-
-
 _IN_VAIN = 100
 """Calls without a step of the optimizer after which something is wrong: more than a gradient scaler
 skips or an accumulation takes."""
 
 
-class LossStabilization:
+class LossStabilization(Steering):
     """Steer an SGD optimiser's step size: hold the training loss at a level, then decay.
 
     The rule.
@@ -114,27 +110,22 @@ class LossStabilization:
         divisor: float = 10.0,
         length: float = 0.1,
     ) -> None:
-        optimizer = _unwrapped(optimizer)
-        hooks = optimizer._optimizer_step_pre_hooks.values()
-        if any(isinstance(getattr(hook, "__self__", None), LossStabilization) for hook in hooks):
-            raise ValueError(
-                "optimizer must have one LossStabilization, got one that has another already: "
-                "make the optimizer anew"
+        super().__init__(optimizer)
+        if not isinstance(self.optimizer, torch.optim.SGD):
+            raise TypeError(
+                f"optimizer must be torch.optim.SGD, got {type(self.optimizer).__name__}: "
+                "others do not step along the gradient"
             )
+        groups = self.optimizer.param_groups
         steps = _checks.integer("steps", steps, at_least=1)
         hold = _checks.number("hold", hold, above=0.0, at_most=1.0)
         length = _checks.number("length", length, above=0.0)
-        self.optimizer = optimizer
         self.held = math.ceil(hold * steps)
         self.divisor = _checks.number("divisor", divisor, above=0.0)
         self.target = target if target is None else _checks.number("target", target, above=0.0)
-        initial = [float(g.setdefault("initial_lr", g["lr"])) for g in optimizer.param_groups]
-        start = _checks.number("the optimizer's largest lr", max(initial), above=0.0)
-        self.ratios = [step_size / start for step_size in initial]
-        self.bounds = (start / _RANGE, start * _RANGE)
-        momentum = max(float(group["momentum"]) for group in optimizer.param_groups)
+        momentum = max(float(group["momentum"]) for group in groups)
         share = 1.0 - _checks.number("momentum", momentum, at_least=0.0, at_most=1.0)
-        parameters = [p.detach() for group in optimizer.param_groups for p in group["params"]]
+        parameters = [p.detach() for group in groups for p in group["params"]]
         self.longest = share * length * float(get_total_norm(parameters))
         if not 0.0 < self.longest < math.inf:
             raise ValueError(
@@ -142,15 +133,13 @@ class LossStabilization:
                 f"{self.longest}"
             )
         self.taken = 0
-        self.step_size: float | None = None
         self.level = 1.0
         self.lowest = _CAP
         self.logarithms = 0.0
         self._since = 0
         self._calls_in_vain = 0
         self._losses: list[torch.Tensor | float] = []
-        self._warned: set[str] = set()
-        optimizer.register_step_pre_hook(self._before_step)
+        self.optimizer.register_step_pre_hook(self._before_step)
 
     def step(
         self, loss: torch.Tensor | float, again: Callable[[], torch.Tensor] | None = None
@@ -166,7 +155,7 @@ class LossStabilization:
         if self._since == 0:
             self._calls_in_vain += 1
             if self._calls_in_vain == _IN_VAIN:
-                self._warn(
+                self.warn(
                     "in vain",
                     f"step(loss) was called {_IN_VAIN} times and the optimizer has not stepped: "
                     "is it the optimizer that this was made with, and not a copy?",
@@ -186,24 +175,20 @@ class LossStabilization:
             self.level += ((seen - self.level) / _MEMORY) if self.taken > 1 else seen - self.level
             self.lowest = min(self.lowest, self.level)
             factor = math.exp(max(_RISE * (1.0 - self.level), -_FALL) / self.held)
-        self._set(self.step_size * factor)
+        self.set(self.step_size * factor)
         if 2 * self.taken > self.held:
             self.logarithms += math.log(self.step_size)
         if self.taken == self.held:
             long = self.held >= 5 * _MEMORY  # enough to have come down
             if long and self.target is not None and self.lowest > 1.0:
-                self._warn(
+                self.warn(
                     "target",
                     f"the loss never came down to the target {self.target:.4g} while it was to be "
                     f"held: its mean over {_MEMORY} steps was {self.lowest * self.target:.4g} at "
                     "best, so that the step size fell all the time; give a higher target",
                 )
             late = self.held - self.held // 2
-            self._set(math.exp(self.logarithms / late) / self.divisor)
-
-    def get_last_lr(self) -> list[float]:
-        """Return the step size of every parameter group, as set for the next step."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
+            self.set(math.exp(self.logarithms / late) / self.divisor)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that changes during training, as numbers that JSON keeps exactly."""
@@ -220,37 +205,18 @@ class LossStabilization:
         for group, step_size in zip(self.optimizer.param_groups, step_sizes, strict=True):
             group["lr"] = step_size
 
-    def _set(self, step_size: float) -> None:
-        low, high = self.bounds
-        self.step_size = min(max(step_size, low), high)
-        for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
-            group["lr"] = self.step_size * ratio
-
     def _before_step(
         self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Bound the coming step, now or when the closure has computed its gradients."""
         if self._since > 0:
-            self._warn(
+            self.warn(
                 "alone",
                 "the optimizer steps without step(loss) after it: the step size stays as it is. "
                 "Call it after every optimizer.step()",
             )
         self._since += 1
-        if len(optimizer.param_groups) != len(self.ratios):
-            raise RuntimeError(
-                f"the optimizer had {len(self.ratios)} parameter groups when LossStabilization was "
-                f"made, and has {len(optimizer.param_groups)} now: add all groups before"
-            )
-        if self.step_size is not None:
-            wanted = [self.step_size * ratio for ratio in self.ratios]
-            if self.get_last_lr() != wanted:
-                self._warn(
-                    "other",
-                    f"something else has set the step size to {self.get_last_lr()[0]:.4g}, and is "
-                    f"overruled by {wanted[0]:.4g}: leave out the other scheduler",
-                )
-                self._set(self.step_size)
+        self.overrule()
         if getattr(optimizer, "grad_scale", None) is not None:
             raise RuntimeError("call scaler.unscale_(optimizer) first: its gradients are scaled")
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
@@ -264,12 +230,6 @@ class LossStabilization:
             return loss
 
         return (args[0], shortened), {}
-
-    def _warn(self, fault: str, message: str) -> None:
-        """Say of each fault once."""
-        if fault not in self._warned:
-            self._warned.add(fault)
-            warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     @torch.no_grad()
     def _shorten(self) -> None:
@@ -285,20 +245,8 @@ class LossStabilization:
         if self.step_size is None:
             first = float(norm)
             usable = 0.0 < first < math.inf
-            self._set(self.longest / first if usable else max(self.get_last_lr()))
+            self.set(self.longest / first if usable else max(self.get_last_lr()))
         assert self.step_size is not None
         # Not by clip_grads_with_norm_: the 1e-6 it adds to the norm would stop a flat start.
         share = (self.longest / self.step_size / norm).clamp(max=1.0)
         torch._foreach_mul_([gradient for group in gradients for gradient in group], share)
-
-
-def _unwrapped(optimizer: Any) -> torch.optim.SGD:
-    """Return the optimizer that a framework's wrapper, such as accelerate's, holds."""
-    while getattr(optimizer, "optimizer", None) is not None:
-        optimizer = optimizer.optimizer
-    if not isinstance(optimizer, torch.optim.SGD):
-        raise TypeError(
-            f"optimizer must be torch.optim.SGD, got {type(optimizer).__name__}: "
-            "others do not step along the gradient"
-        )
-    return optimizer

@@ -12,14 +12,16 @@ import torch
 
 from largestep import _checks
 from largestep.deep.control.base import Controller
+from largestep.deep.control.hold_edge import HoldEdge
 from largestep.deep.control.loss_stabilization import LossStabilization
 from largestep.deep.training.settings import Training
 from largestep.schedules import Schedule, as_schedule, constant, exponential, piecewise
 
-__all__ = ["PRESETS", "SCHEDULES", "SETTINGS", "Hold", "Preset", "large", "training"]
+__all__ = ["PRESETS", "SCHEDULES", "SETTINGS", "Edge", "Hold", "Preset", "large", "training"]
 
-SCHEDULES = ("small", "large", "hold")
-"""Constant small steps, the three phases of large ones, or a controller that holds the loss."""
+SCHEDULES = ("small", "large", "hold", "edge")
+"""Constant small steps, the three phases of large ones, or a controller: of the loss, or of the
+curvature of the steps."""
 SETTINGS = ("plain", "sota")
 """Bare SGD, or the state of the art: momentum, weight decay and augmentation."""
 
@@ -133,6 +135,38 @@ class Hold:
         return LossStabilization(optimizer, steps, hold=self.phase)
 
 
+@dataclass(frozen=True)
+class Edge:
+    """Makes a `HoldEdge`, which holds the curvature of the steps, for any optimizer.
+
+    Parameters
+    ----------
+    kappa : the curvature to hold.
+    phase : fraction of training spent holding.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If kappa is not positive, or the phase not in (0, 1].
+    """
+
+    kappa: float = 1.0
+    phase: float = 0.5
+
+    def __post_init__(self) -> None:
+        _checks.number("kappa", self.kappa, above=0.0)
+        _checks.number("phase", self.phase, above=0.0, at_most=1.0)
+
+    def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> Controller:
+        """Return the controller of an optimizer for so many steps."""
+        for group in optimizer.param_groups:
+            group["lr"] = _FIRST_STEP  # it finds its way from any
+        return HoldEdge(optimizer, steps, kappa=self.kappa, hold=self.phase)
+
+
+_FIRST_STEP = 1e-4
+
+
 def training(
     preset: str,
     schedule: str = "large",
@@ -170,14 +204,15 @@ def training(
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-    if step_size is None and changes.get("optimizer", "SGD") != "SGD":
+    uncontrolled = schedule in ("small", "large")
+    if uncontrolled and step_size is None and changes.get("optimizer", "SGD") != "SGD":
         raise ValueError(
             f"step_size must be given for {changes['optimizer']}: the preset's are those of SGD"
         )
     chosen = PRESETS[preset]
     sizes = chosen.step_sizes[setting]
     if schedule == "small":
-        given: Schedule | Hold = constant(sizes.small if step_size is None else step_size)
+        given: Schedule | Hold | Edge = constant(sizes.small if step_size is None else step_size)
     elif schedule == "large":
         start = _checks.number(
             "step_size", sizes.large if step_size is None else step_size, above=0
@@ -185,9 +220,9 @@ def training(
         peak = start * sizes.growth ** _checks.number("phase", phase, above=0.0, at_most=0.9)
         given = large(start if peak == start else exponential(start, peak, until=phase), phase)
     elif step_size is not None:
-        raise ValueError("step_size must be left out where the loss is held")
+        raise ValueError("step_size must be left out where a controller sets it")
     else:
-        given = Hold(phase)
+        given = Hold(phase) if schedule == "hold" else Edge(phase=phase)
     settings: dict[str, Any] = {
         "model": chosen.model,
         "step_size": given,

@@ -1,0 +1,278 @@
+"""The curvature of a step against what is known of quadratics, and what becomes of bad steps."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from largestep.deep import HoldEdge, LossStabilization
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+X = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] * X[:, 1] > 0).long()
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 2)
+    )
+
+
+def train(model, optimizer, controller, steps, seed=1):
+    torch.manual_seed(seed)
+    losses = []
+    for _ in range(steps):
+        batch = torch.randint(len(X), (16,))
+
+        def loss_of_batch():
+            return functional.cross_entropy(model(X[batch]), Y[batch])  # noqa: B023
+
+        loss = loss_of_batch()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if controller is not None:
+            controller.step(loss, loss_of_batch)
+        losses.append(loss.item())
+    return losses
+
+
+class Quadratic:
+    """½θᵀHθ, whose steps have a curvature that can be written down."""
+
+    def __init__(self, kind, **settings):
+        self.h = torch.diag(torch.tensor([1.0, 5.0, 20.0], dtype=torch.float64))
+        self.theta = torch.tensor([3.0, -2.0, 1.0], dtype=torch.float64, requires_grad=True)
+        self.optimizer = kind([self.theta], **settings)
+
+    def loss(self):
+        return 0.5 * self.theta @ self.h @ self.theta
+
+    def step(self, controller):
+        loss = self.loss()
+        self.optimizer.zero_grad()
+        loss.backward()
+        before, gradient = self.theta.detach().clone(), self.theta.grad.clone()
+        self.optimizer.step()
+        moved = self.theta.detach() - before
+        controller.step(loss, self.loss)
+        return float(moved @ self.h @ moved / -(gradient @ moved))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (torch.optim.SGD, {"lr": 1e-3}),
+        (torch.optim.SGD, {"lr": 1e-3, "momentum": 0.9, "nesterov": True}),
+        (torch.optim.Adam, {"lr": 1e-3}),
+        (torch.optim.AdamW, {"lr": 1e-3, "weight_decay": 0.1}),
+        (torch.optim.RMSprop, {"lr": 1e-3}),
+    ],
+)
+def test_the_first_measurement_is_the_steps_curvature(kind, settings):
+    problem = Quadratic(kind, **settings)
+    controller = HoldEdge(problem.optimizer, 100, every=1, length=10.0)
+    expected = problem.step(controller)
+    assert controller.curvature == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("kappa", [0.3, 0.7])
+def test_of_one_direction_the_step_size_is_held_at_kappa_over_its_curvature(kappa):
+    theta = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([theta], lr=1e-6)
+    controller = HoldEdge(optimizer, 400, kappa=kappa, every=1)
+    for _ in range(150):
+        loss = 4.0 * theta.square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        controller.step(loss, lambda: 4.0 * theta.square().sum())
+    assert controller.get_last_lr()[0] == pytest.approx(kappa / 8, rel=0.02)
+    assert controller.curvature == pytest.approx(kappa, rel=0.02)
+
+
+def test_after_the_phase_it_falls_linearly_from_the_phases_mean():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    controller = HoldEdge(optimizer, 100, model=model, hold=0.5)
+    held, fallen = [], []
+    for step in range(100):
+        train(model, optimizer, controller, 1, seed=step)
+        (held if step < 49 else fallen).append(controller.get_last_lr()[0])
+    measured = [*held[29:49:5], controller._from_the_phase()]
+    assert min(measured) <= fallen[0] <= max(measured)
+    np.testing.assert_allclose(fallen, fallen[0] * np.linspace(1, 0, 51), atol=1e-12)
+
+
+def test_without_a_length_it_holds_until_it_is_told():
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    controller = HoldEdge(optimizer, model=model)
+    train(model, optimizer, controller, 60)
+    assert controller.get_last_lr()[0] > 0
+    controller.decay(10)
+    train(model, optimizer, controller, 10)
+    assert controller.get_last_lr()[0] == 0
+
+
+def test_groups_keep_their_ratio():
+    model = network()
+    groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[4].parameters()}]
+    optimizer = torch.optim.SGD(groups, lr=0.02)
+    controller = HoldEdge(optimizer, 100, model=model)
+    train(model, optimizer, controller, 30)
+    first, second = controller.get_last_lr()
+    assert second == pytest.approx(first / 5)
+    assert first != 0.1
+
+
+def test_the_extra_pass_leaves_no_trace():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    controller = HoldEdge(optimizer, 100, model=model, every=1)
+    loss = functional.cross_entropy(model(X), Y)
+    loss.backward()
+    optimizer.step()
+    state = torch.get_rng_state(), {k: v.clone() for k, v in model.state_dict().items()}
+    controller.step(loss, lambda: functional.cross_entropy(model(X), Y))
+    assert controller._measured == 1
+    assert torch.equal(torch.get_rng_state(), state[0])
+    assert all(torch.equal(v, state[1][k]) for k, v in model.state_dict().items())
+
+
+def test_a_step_that_is_short_enough_is_the_optimizers_to_the_bit():
+    alone, watched = network(), network()
+    plain = torch.optim.AdamW(alone.parameters(), lr=1e-3)
+    steered = torch.optim.AdamW(watched.parameters(), lr=1e-3)
+    controller = HoldEdge(steered, 100, model=watched, every=1000)
+    assert train(alone, plain, None, 20) == train(watched, steered, controller, 20)
+    assert all(map(torch.equal, alone.parameters(), watched.parameters()))
+
+
+def test_no_step_is_longer_than_it_may_be():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e6)
+    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    controller = HoldEdge(optimizer, 100, model=model, length=0.05)
+    train(model, optimizer, controller, 1)
+    moved = torch.cat([p.detach().flatten() for p in model.parameters()]) - before
+    assert float(moved.norm() / before.norm()) == pytest.approx(0.05, rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad"])
+def test_any_optimizer_learns_from_any_start(optimizer):
+    for start in (1e-5, 1e-1):
+        model = network()
+        made = getattr(torch.optim, optimizer)(model.parameters(), lr=start)
+        losses = train(model, made, HoldEdge(made, 300, model=model), 300)
+        assert np.mean(losses[-20:]) < 0.5  # of log 2 = 0.69 at the start
+
+
+def test_resumed_it_goes_on_to_the_same_bits():
+    def made():
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
+        return model, optimizer, HoldEdge(optimizer, 80, model=model)
+
+    whole, half = made(), made()
+    train(*whole, 33)
+    train(*half, 33)
+    state = json.loads(json.dumps(half[2].state_dict()))
+    weights, memory = half[0].state_dict(), half[1].state_dict()
+    model, optimizer, resumed = made()
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(memory)
+    resumed.load_state_dict(state)
+    assert train(*whole, 40, seed=9) == train(model, optimizer, resumed, 40, seed=9)
+    assert whole[2].get_last_lr() == resumed.get_last_lr()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (lambda m: m[4].weight.data.fill_(math.nan), "not finite"),
+        (lambda m: m[4].weight.data.mul_(1e5), "had grown to|not finite"),
+    ],
+)
+def test_after_a_divergence_it_goes_back_and_steps_shorter(spoil, what):
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    controller = HoldEdge(optimizer, 1000, model=model)
+    train(model, optimizer, controller, 100)
+    lr = controller.get_last_lr()[0]
+    spoil(model)
+    train(model, optimizer, controller, 5)
+    ((step, said),) = controller.recoveries
+    assert step == 105
+    assert re.search(what, said)
+    assert controller.get_last_lr()[0] == pytest.approx(lr / 3)
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert np.mean(train(model, optimizer, controller, 50)) < math.log(2)
+
+
+def test_after_a_collapse_it_goes_back():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    controller = HoldEdge(optimizer, 2000, model=model)
+    train(model, optimizer, controller, 200)
+    with torch.no_grad():
+        model[1].bias.fill_(-100.0)  # every unit is dead
+    train(model, optimizer, controller, 5)
+    assert controller.recoveries[0][1].endswith("of the gradient had become exactly zero")
+    assert (model[1].bias > -100).all()
+
+
+def test_without_a_gradient_the_step_size_stays():
+    theta = torch.zeros(3, requires_grad=True)
+    other = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.SGD([theta, other], lr=0.1)
+    controller = HoldEdge(optimizer, 100, every=1)
+    for _ in range(20):
+        loss = theta.square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        controller.step(loss, lambda: theta.square().sum())
+    assert controller.get_last_lr() == [0.1]
+    assert math.isnan(controller.curvature)
+
+
+def one(lr=0.1):
+    return torch.optim.SGD([torch.ones(2, requires_grad=True)], lr=lr)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: HoldEdge(one(), 0), ValueError, "steps must be at least 1"),
+        (lambda: HoldEdge(one(), 10, kappa=0.0), ValueError, "kappa must be above 0"),
+        (lambda: HoldEdge(one(), 10, model=3), TypeError, r"model must be a torch\.nn\.Module"),
+        (lambda: HoldEdge(torch.optim.LBFGS([torch.ones(1)]), 9), TypeError, "got LBFGS"),
+        (lambda: HoldEdge(3, 9), TypeError, r"optimizer must be of torch\.optim, got int"),
+        (
+            lambda: HoldEdge(torch.optim.SGD([torch.zeros(2)], lr=0.1), 9),
+            ValueError,
+            "must be positive, got 0.0",
+        ),
+        (lambda: HoldEdge(one(0.0), 9), ValueError, "largest lr must be above 0"),
+    ],
+)
+def test_what_cannot_be_held_is_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_what_it_needs_is_asked_for():
+    optimizer = one()
+    controller = HoldEdge(optimizer, 10)
+    with pytest.raises(TypeError, match="needs again, which computes the batch's loss anew"):
+        controller.step(1.0)
+    with pytest.raises(ValueError, match="one LossStabilization, got one that has a HoldEdge"):
+        LossStabilization(optimizer, 10)
