@@ -24,7 +24,7 @@ class Interval(NamedTuple):
     Attributes
     ----------
     low, high : its ends.
-    level : how often such an interval covers the truth; at least so often where the method is exact.
+    level : how often such an interval covers the truth; at least so often if the method is exact.
     method : how it was found.
     """
 

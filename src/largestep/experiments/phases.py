@@ -1,7 +1,7 @@
 """Claims that several experiments share: plateaus, and sparsity against the large-step phase.
 
 Each is compared on the same seed with the small step, and controlled by two runs of the same
-schedule: what tells large steps from small ones must not tell one seed's small steps from another's.
+schedule: what tells large steps from small ones must not tell two seeds of the small step apart.
 """
 
 from collections.abc import Callable, Sequence
@@ -269,7 +269,7 @@ def _typical(
 ) -> np.ndarray:
     """Return every seed's median loss from one fraction of training to another.
 
-    Either end counts, or only what is `beyond` the start. NaN for seeds that diverge before the end.
+    Either end counts, or only what is `beyond` the start. NaN for seeds that diverge before that.
     """
     steps = float(dataset.step[-1])
     time = dataset.step / steps
