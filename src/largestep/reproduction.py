@@ -16,11 +16,14 @@ from typing import Any
 
 import largestep
 from largestep import _files, provenance
-from largestep.experiments import catalogue
+from largestep.experiments import catalogue, frozen
 from largestep.experiments.budget import Budget
 from largestep.experiments.experiment import Experiment
 
-__all__ = ["report", "reproduce"]
+__all__ = ["CONFIRMED", "report", "reproduce"]
+
+CONFIRMED = "confirmed"
+"""The folder, among those of the experiments, of their results on fresh seeds."""
 
 
 def reproduce(
@@ -33,6 +36,7 @@ def reproduce(
     data: Path | None = None,
     progress: bool = False,
     only_figures: bool = False,
+    confirm: bool = False,
 ) -> Path:
     """Reproduce experiments into a folder and return the path of the page.
 
@@ -49,25 +53,31 @@ def reproduce(
     seeds : number of seeds; by default each experiment's own.
     quick, threads, data, progress : as in `experiments.Budget`.
     only_figures : draw whatever results are stored, in any case, and compute nothing.
+    confirm : check the frozen claims (`experiments.frozen`) on as many seeds more, from 1000 on,
+        which no bound was chosen on; the page shows both verdicts.
 
     Raises
     ------
     OSError
         If the folder can't be written to.
     ValueError
-        If an experiment is unknown, `only_figures` finds no results, or every experiment is broken.
+        If an experiment is unknown, `only_figures` finds no results, every experiment is broken, or
+        claims are to be confirmed that are not the frozen ones.
     ModuleNotFoundError
         If a named experiment needs PyTorch and it is missing.
     """
     chosen = [catalogue.get(name) for name in names] or _all_that_run()
     if not only_figures and any(experiment.needs_torch for experiment in chosen):
         import largestep.deep  # noqa: F401  (says what to install)
+    if confirm:
+        frozen.refuse_changed(chosen)
     _files.prepare_folder(out)
-    broken = 0
-    for experiment in chosen:
-        folder = _files.prepare_folder(out / experiment.name)
+    broken = set()
+    for experiment, confirming in [(e, c) for e in chosen for c in ([False, True][: 1 + confirm])]:
+        first = frozen.FIRST_SEED if confirming else 0
+        parent = out / CONFIRMED if confirming else out
         budget = Budget(
-            list(range(experiment.seeds if seeds is None else seeds)),
+            list(range(first, first + (experiment.seeds if seeds is None else seeds))),
             quick=quick,
             threads=threads,
             progress=progress,
@@ -75,15 +85,16 @@ def reproduce(
             data=data,
         )
         try:
-            state = _State.read(experiment, folder)
+            folder = _files.prepare_folder(parent / experiment.name)
+            state = _State.read(experiment, folder, pictures=not confirming)
             if only_figures:
                 state.show()
             else:
                 state.bring_up_to_date(budget)
         except (ImportError, SyntaxError) as error:
             print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
-            broken += 1
-    if broken == len(chosen):
+            broken.add(experiment.name)
+    if len(broken) == len(chosen):
         raise ValueError("no experiment is left: every one is broken")
     return report(out)
 
@@ -110,6 +121,7 @@ class _State:
     ----------
     computing, showing : the code that computes results, and that which makes the rest of them.
     config : what `config.json` says; empty if it can't be read.
+    pictures : whether figures are drawn beside the claims.
     """
 
     experiment: Experiment
@@ -117,9 +129,10 @@ class _State:
     computing: provenance.Closure
     showing: provenance.Closure
     config: dict[str, Any]
+    pictures: bool
 
     @classmethod
-    def read(cls, experiment: Experiment, folder: Path) -> "_State":
+    def read(cls, experiment: Experiment, folder: Path, *, pictures: bool) -> "_State":
         """Return the state of a folder."""
         module = f"{experiment.package}.show"
         shown = [(module, name) for name in ("CLAIMS", "draw", "animate")]
@@ -131,7 +144,7 @@ class _State:
             config = _files.read_json(folder / "config.json")
         except (OSError, ValueError):
             config = {}
-        return cls(experiment, folder, computing, showing, config)
+        return cls(experiment, folder, computing, showing, config, pictures)
 
     def key(self, budget: Budget) -> str:
         """Return what stands for everything that decides the results."""
@@ -177,7 +190,7 @@ class _State:
         self._show(*store.load(self.results))
 
     def _show(self, results: Any, config: dict[str, Any]) -> None:
-        made = _draw(self.experiment, self.folder, results)
+        made = _draw(self.experiment, self.folder, results, pictures=self.pictures)
         self.config = {
             **config,
             "files": {name: _files.digest(self.folder / name) for name in ("results.nc", *made)},
@@ -202,16 +215,16 @@ class _State:
         )
 
 
-def _draw(experiment: Experiment, folder: Path, results: Any) -> list[str]:
+def _draw(experiment: Experiment, folder: Path, results: Any, *, pictures: bool) -> list[str]:
     """Write the claims and the figures of results; return the names of the files."""
     from largestep.figures.style import write_figure
 
     made = ["claims.json"]
     claims = [claim.check(results) for claim in experiment.claims]
-    for name, figure in experiment.draw(results).items():
+    for name, figure in experiment.draw(results).items() if pictures else ():
         write_figure(folder / name, figure)
         made += [f"{name}.svg", f"{name}.png"]
-    animate = experiment.animate
+    animate = experiment.animate if pictures else None
     if animate is not None:
         _files.atomically(folder / "animation.gif", lambda path: animate(results, path))
         made.append("animation.gif")
@@ -227,19 +240,28 @@ def report(out: Path) -> Path:
     OSError
         If there is nothing to report.
     """
-    from largestep.report.page import Section, write_page
+    from largestep.report.page import NotRun, Section, write_page
 
-    sections = [
-        Section(
-            experiment,
-            folder,
-            [name for name in config["files"] if Path(name).suffix in (".svg", ".gif")],
-            claims=_files.read_json(folder / "claims.json"),
-            config=config,
+    sections, not_run = [], []
+    for name, experiment in catalogue.find().items():
+        folder, again = out / name, out / CONFIRMED / name
+        config = _finished(folder)
+        if config is None:
+            if experiment.by_name or experiment.needs_torch:
+                not_run.append(NotRun(experiment, frozen.sentences(name)))
+            continue
+        confirmed = _finished(again)
+        sections.append(
+            Section(
+                experiment,
+                folder,
+                [name for name in config["files"] if Path(name).suffix in (".svg", ".gif")],
+                claims=_files.read_json(folder / "claims.json"),
+                config=config,
+                confirmed=[] if confirmed is None else _files.read_json(again / "claims.json"),
+                fresh_seeds=[] if confirmed is None else confirmed["seeds"],
+            )
         )
-        for name, experiment in catalogue.find().items()
-        if (config := _finished(folder := out / name)) is not None
-    ]
     if not sections:
         raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
     names = " ".join(section.experiment.name for section in sections)
@@ -248,8 +270,10 @@ def report(out: Path) -> Path:
     }
     seeds = f" --seeds {max(numbers)}" if numbers else ""
     quick = " --quick" if any(section.config["quick"] for section in sections) else ""
+    confirm = " --confirm" if any(section.confirmed for section in sections) else ""
     page = out / "report.html"
-    write_page(page, sections, f"largestep reproduce {names}{seeds}{quick}")
+    command = f"largestep reproduce {names}{seeds}{quick}{confirm}"
+    write_page(page, sections, not_run, command, frozen.digest())
     return page
 
 

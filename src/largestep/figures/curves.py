@@ -19,6 +19,9 @@ def bands(
 ) -> None:
     """Draw, for each schedule, the median over seeds and a band from quartile to quartile.
 
+    From where fewer than half of the seeds are left, the line is faded and has no band: it is a
+    median of survivors. A line that has lost any seed says how many are left at its end, n.
+
     Parameters
     ----------
     quantity : with dimensions schedule, seed and step; NaN where nothing was measured.
@@ -29,11 +32,36 @@ def bands(
         if curve.sizes["step"] == 0:
             continue
         steps = curve.step.values
-        low, middle, high = np.nanquantile(
-            curve.transpose("seed", "step").values, [0.25, 0.5, 0.75], axis=0
+        values = curve.transpose("seed", "step").values
+        low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=0)
+        left = np.isfinite(values).sum(axis=0)
+        many = 2 * left >= len(values)
+        shade = shades[label]
+        ax.fill_between(steps, low, high, where=many, color=shade, alpha=0.15, linewidth=0)
+        ax.plot(
+            steps, np.where(many, middle, np.nan), color=shade, linestyle=linestyle, label=label
         )
-        ax.fill_between(steps, low, high, color=shades[label], alpha=0.15, linewidth=0)
-        ax.plot(steps, middle, color=shades[label], linestyle=linestyle, label=label)
+        if not many.all():
+            # The last of the many is drawn by both lines: no gap between them.
+            few = ~many | np.r_[~many[1:], False]
+            ax.plot(
+                steps,
+                np.where(few, middle, np.nan),
+                color=shade,
+                linestyle=":",
+                alpha=0.45,
+                zorder=1,
+            )
+        if left[-1] < len(values):
+            ax.annotate(
+                f"n = {left[-1]}",
+                (steps[-1], middle[-1]),
+                xytext=(-2, 2),
+                textcoords="offset points",
+                ha="right",
+                fontsize=6,
+                color=shade,
+            )
     if log:
         ax.set_yscale("log")
     _steps_axis(ax, quantity)
