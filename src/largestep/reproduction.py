@@ -250,13 +250,21 @@ def report(out: Path) -> Path:
             if experiment.by_name or experiment.needs_torch:
                 not_run.append(NotRun(experiment, frozen.sentences(name)))
             continue
+        claims = _files.read_json(folder / "claims.json")
+        if any("control" not in claim for claim in claims):
+            print(
+                f"{folder} was checked by an older largestep and is left out of the page: "
+                f"`largestep reproduce {name} --only-figures` checks it again",
+                file=sys.stderr,
+            )
+            continue
         confirmed = _finished(again)
         sections.append(
             Section(
                 experiment,
                 folder,
                 [name for name in config["files"] if Path(name).suffix in (".svg", ".gif")],
-                claims=_files.read_json(folder / "claims.json"),
+                claims=claims,
                 config=config,
                 confirmed=[] if confirmed is None else _files.read_json(again / "claims.json"),
                 fresh_seeds=[] if confirmed is None else confirmed["seeds"],
