@@ -1,15 +1,22 @@
 # `make reproduce` and `make test` work on a fresh machine that has Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
+BASE := .venv-base/bin
+BASE_TESTS := tests/cli/test_start.py tests/cli/test_without_pytorch.py tests/experiments \
+	tests/metrics tests/networks tests/test_*.py
 OUT ?= results
 
-.PHONY: reproduce test test-slow lint format bench docs clean
+.PHONY: reproduce test test-base test-slow lint format bench docs clean
 
 reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)
 
 test: .venv/installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
+
+# What `pip install largestep` gives, without the extra.
+test-base: .venv-base/installed
+	$(BASE)/pytest -m 'not slow' --ignore-glob '*deep*' $(BASE_TESTS)
 
 test-slow: .venv/installed-test
 	$(BIN)/pytest -m slow
@@ -31,18 +38,23 @@ docs: .venv/installed
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv results site
+	rm -rf .venv .venv-base results site
 
-.venv/bin/python:
+%/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "largestep needs Python 3.11 or newer")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $*
 
 # PyTorch comes first, under its exact pin: what is installed after it then finds it in place.
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch]'
 	touch $@
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch,test]'
+	touch $@
+
+.venv-base/installed: .venv-base/bin/python pyproject.toml constraints.txt
+	$(BASE)/python -m pip install --quiet --constraint constraints.txt --editable . \
+		beartype hypothesis pytest pyyaml
 	touch $@

@@ -1,3 +1,12 @@
+import os
+from pathlib import Path
+
+# Each process of a parallel run keeps compiled code of its own: before Numba is imported.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["NUMBA_CACHE_DIR"] = str(
+        Path(__file__).parents[1] / ".pytest_cache" / f"numba-{worker}"
+    )
+
 import numpy as np
 import pytest
 

@@ -1,7 +1,11 @@
 """The contract between a loss ℓ(h, y) and a dynamics: its value, slope and curvature in h.
 
-To add a loss, write one compiled function and one class:
+To add a loss, write one compiled function and one class, as `Huber` below;
+`problems.Problem(x, y, loss=Huber())` is then trained by every dynamics. As a network's, the
+function reaches the dynamics as a pointer, so that no dynamics is compiled anew for it.
 
+Examples
+--------
 >>> import numpy as np
 >>> from largestep import losses
 >>> @losses.compiled
@@ -14,9 +18,6 @@ To add a loss, write one compiled function and one class:
 ...     value_slope_curvature = huber
 >>> Huber().slope(np.array([0.5, 3.0]), np.zeros(2))
 array([0.5, 1. ])
-
-`problems.Problem(x, y, loss=Huber())` is then trained by every dynamics. As a network's, the
-function reaches the dynamics as a pointer, so that no dynamics is compiled anew for it.
 """
 
 from abc import ABC

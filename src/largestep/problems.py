@@ -122,8 +122,8 @@ def sparse_regression(
 ) -> Problem:
     """Linear regression with a sparse truth and Gaussian inputs (the paper, section 3.1).
 
-    X ~ N(0, I); the truth θ* is |N(0, I)| on its first `nonzeros` coordinates and 0 elsewhere,
-    scaled to norm 1; y = Xθ* (+ noise on the training targets). The loss is r²/2.
+    X ~ N(0, I); the truth θ⋆ is |N(0, I)| on its first `nonzeros` coordinates and 0 elsewhere,
+    scaled to norm 1; y = Xθ⋆ (+ noise on the training targets). The loss is r²/2.
 
     Parameters
     ----------

@@ -67,7 +67,8 @@ def reproduce(
         If a named experiment needs PyTorch and it is missing.
     """
     chosen = [catalogue.get(name) for name in names] or _all_that_run()
-    if not only_figures and any(experiment.needs_torch for experiment in chosen):
+    needs_torch = any(experiment.needs_torch for experiment in chosen) and not only_figures
+    if needs_torch and find_spec("torch") is None:
         import largestep.deep  # noqa: F401  (says what to install)
     if confirm:
         frozen.refuse_changed(chosen)

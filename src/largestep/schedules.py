@@ -1,5 +1,7 @@
 """The step size as a pure function of t, the fraction of training done.
 
+Examples
+--------
 >>> decay(0.282, factor=1.5, at=0.5)
 0.282, divided by 1.5 at 50%
 >>> decay(power(0.04, 0.24, exponent=0.5), factor=5, at=0.5)(np.array([0.0, 0.25, 0.75]))

@@ -225,3 +225,16 @@ def test_shapes_are_what_the_annotations_say(network, rng, monkeypatch):
         if isinstance(network, ReLU):
             network.features(stack, x)
             network.unpack(stack)
+
+
+def test_no_machine_code_is_kept_that_cannot_be_read_back(tmp_path):
+    path = tmp_path / "neuron.py"
+    path.write_text(
+        "from largestep.networks import compiled\n"
+        "@compiled\n"
+        "def neuron(theta, x, layout, workspace, gradient):\n"
+        "    gradient[0] = x[0]\n"
+        "    return theta[0] * x[0]\n"
+    )
+    exec(compile(path.read_text(), str(path), "exec"), {"__name__": "nowhere"})
+    assert list(tmp_path.iterdir()) == [path]

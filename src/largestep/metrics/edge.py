@@ -32,8 +32,8 @@ def stability(
     """Hold a minimum's curvature against the bounds that the step size puts on it.
 
     - **Gradient descent** is linearly stable only if λ_max ≤ 2/η. Networks trained by it hover
-      there, at the edge of stability [1]_.
-    - **SGD** with batches of one is stable in mean square [2]_ only if tr H ≤ 2/η [3]_, for the
+      there, at the edge of stability [1].
+    - **SGD** with batches of one is stable in mean square [2] only if tr H ≤ 2/η [3], for the
       squared loss ½r² and where all examples are fitted, with H = (1/n) Σ φ_i φ_iᵀ. The same
       argument for batches of B, drawn with replacement: a step maps the second moment Σ of the
       deviations to Σ − η(HΣ + ΣH) + η²((1/B) E[φφᵀΣφφᵀ] + (1 − 1/B) HΣH). That map is
@@ -52,11 +52,11 @@ def stability(
 
     References
     ----------
-    .. [1] J. Cohen, S. Kaur, Y. Li, J. Z. Kolter and A. Talwalkar, "Gradient descent on neural
+    1. J. Cohen, S. Kaur, Y. Li, J. Z. Kolter and A. Talwalkar, "Gradient descent on neural
        networks typically occurs at the edge of stability", ICLR 2021.
-    .. [2] L. Wu, C. Ma and W. E, "How SGD selects the global minima in over-parameterized
+    2. L. Wu, C. Ma and W. E, "How SGD selects the global minima in over-parameterized
        learning: a dynamical stability perspective", NeurIPS 2018.
-    .. [3] L. Wu and W. J. Su, "The implicit regularization of dynamical stability in stochastic
+    3. L. Wu and W. J. Su, "The implicit regularization of dynamical stability in stochastic
        gradient descent", ICML 2023.
 
     Examples

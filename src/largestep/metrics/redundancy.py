@@ -32,7 +32,7 @@ _PARALLEL = 1e-8
 class Moments:
     """First and second moments of the units, and their range, over as many inputs as one likes.
 
-    The moments of two halves add up to those of the whole, without cancellation [1]_.
+    The moments of two halves add up to those of the whole, without cancellation [1].
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Moments:
 
     References
     ----------
-    .. [1] T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing the sample
+    1. T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing the sample
        variance", The American Statistician 37, 1983.
     """
 

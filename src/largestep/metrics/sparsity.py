@@ -61,7 +61,7 @@ def feature_sparsity(
     """Measure the share of active units after merging those that are highly correlated.
 
     The coefficient is (1/n) Σ_i (1/m) Σ_j 1[g(x_i)_j > 0], j over the units that stay, for the
-    features g(x_i) ∈ R^m of n inputs; m counts all units, and a lower value is sparser [1]_.
+    features g(x_i) ∈ R^m of n inputs; m counts all units, and a lower value is sparser [1].
 
     - Dead units, those never positive over the inputs, do not stay.
     - Living units are scanned in index order, and a unit is dropped when another that still
@@ -103,7 +103,7 @@ def feature_sparsity(
 
     References
     ----------
-    .. [1] M. Andriushchenko, A. Varre, L. Pillaud-Vivien and N. Flammarion, "SGD with large step
+    1. M. Andriushchenko, A. Varre, L. Pillaud-Vivien and N. Flammarion, "SGD with large step
        sizes learns sparse features", ICML 2023.
 
     Examples

@@ -217,8 +217,8 @@ def spectral_density(
     From each random start v of unit length, `steps` steps of Lanczos with full
     reorthogonalisation give nodes θ_j, the eigenvalues of the tridiagonal matrix, and weights, the
     squared first entries of its eigenvectors: a Gauss quadrature of vᵀ f(H) v, exact for
-    polynomials of degree 2·steps − 1. Its mean over the starts estimates (1/p) Σ_i f(λ_i) [1]_.
-    Each node is then widened to a Gaussian [2]_.
+    polynomials of degree 2·steps − 1. Its mean over the starts estimates (1/p) Σ_i f(λ_i) [1].
+    Each node is then widened to a Gaussian [2].
 
     Parameters
     ----------
@@ -235,9 +235,9 @@ def spectral_density(
 
     References
     ----------
-    .. [1] S. Ubaru, J. Chen and Y. Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos
+    1. S. Ubaru, J. Chen and Y. Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos
        quadrature", SIAM Journal on Matrix Analysis and Applications 38 (2017).
-    .. [2] B. Ghorbani, S. Krishnan and Y. Xiao, "An investigation into neural net optimization via
+    2. B. Ghorbani, S. Krishnan and Y. Xiao, "An investigation into neural net optimization via
        Hessian eigenvalue density", ICML 2019.
     """
     multiply, p = _multiplication(operator)

@@ -21,6 +21,7 @@ Every dynamics, measure and experiment then takes it as it takes the built-in on
 function reaches the dynamics as a pointer, so that no dynamics is compiled anew for it.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -51,8 +52,10 @@ def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
             "fastmath": _FAST_BUT_HONEST,
             "error_model": "numpy",
         }
+        # Machine code kept for a module that nobody can import could not be read back.
+        kept = function.__module__ in sys.modules
         try:
-            return numba.njit(signature, cache=True, **options)(function)
+            return numba.njit(signature, cache=kept, **options)(function)
         except RuntimeError as error:
             # A function typed at a prompt, or installed where nobody may write, has no place
             # to be cached.

@@ -21,7 +21,7 @@ def _scalar(theta, x, layout, workspace, gradient):  # type: ignore[no-untyped-d
 class ScalarQuadratic(Network):
     """h(x) = xθ² with a single parameter (section 2 of the paper; its proposition 1).
 
-    With targets y = xθ*², w = θ²/θ*² and a = 2ηx²θ*², an SGD step is w ← w(1 − a(w − 1))².
+    With targets y = xθ⋆², w = θ²/θ⋆² and a = 2ηx²θ⋆², an SGD step is w ← w(1 − a(w − 1))².
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 __all__ = ["Closure", "Sources", "closure", "defines"]
@@ -27,7 +27,12 @@ _DECIDING = {
 }
 """Packages whose versions decide numbers, by the name that is imported."""
 
-_SILENT = {"largestep._progress", "largestep._version"}
+_SILENT = {
+    "largestep._progress",
+    "largestep._version",
+    "largestep.provenance.closure",
+    "largestep.provenance.identity",
+}
 """Modules that show or name something and decide nothing."""
 
 _Definition = tuple[str, str]
@@ -42,7 +47,7 @@ class Closure:
     ----------
     definitions : (module, name) of each, sorted.
     digest : of their source without comments and docstrings.
-    versions : of the libraries that they use and that decide numbers.
+    versions : of the libraries that they use and that decide numbers; "missing" without one.
     """
 
     definitions: tuple[tuple[str, str], ...]
@@ -72,6 +77,7 @@ def closure(*roots: tuple[str, str], sources: "Sources | None" = None) -> Closur
         If there is no such definition, or a file can't be parsed.
     """
     sources = _own() if sources is None else sources
+    sources.forget_missing()
     found: set[_Definition] = set()
     libraries: set[str] = set()
     by_name: set[str] = set()
@@ -105,8 +111,16 @@ def closure(*roots: tuple[str, str], sources: "Sources | None" = None) -> Closur
     digest = hashlib.sha256()
     for module, name in listed:
         digest.update(f"{module}:{name}\n{sources.text(module, name)}\n".encode())
-    versions = {package: version(_DECIDING[package]) for package in sorted(libraries)}
+    versions = {package: _version(_DECIDING[package]) for package in sorted(libraries)}
     return Closure(listed, digest.hexdigest()[:16], versions)
+
+
+def _version(package: str) -> str:
+    """Return a package's version; results can be drawn where what computed them is missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def defines(module: str, name: str) -> bool:
@@ -155,16 +169,26 @@ class Sources:
         self._modules: dict[str, _Module] = {}
         self._uses: dict[_Definition, _Uses] = {}
         self._texts: dict[_Definition, str] = {}
+        self._files: dict[str, Path | None] = {}
 
     def file(self, module: str) -> Path | None:
         """Return the file of a module of the packages."""
         first, *rest = module.split(".")
         if first not in self._paths:
             return None
-        places = [self._paths[first].joinpath(*rest)]
-        if self._imported and rest:
-            parent = sys.modules.get(module.rpartition(".")[0])
-            places += [Path(place) / rest[-1] for place in getattr(parent, "__path__", ())]
+        if module not in self._files:
+            self._files[module] = self._found(module, self._paths[first].joinpath(*rest))
+        return self._files[module]
+
+    def forget_missing(self) -> None:
+        """Look anew for modules that were missing: they may have been imported since."""
+        self._files = {module: path for module, path in self._files.items() if path is not None}
+
+    def _found(self, module: str, place: Path) -> Path | None:
+        places = [place]
+        if self._imported:
+            parent, _, name = module.rpartition(".")
+            places += [Path(p) / name for p in getattr(sys.modules.get(parent), "__path__", ())]
         for path in places:
             for candidate in (path / "__init__.py", path.with_suffix(".py")):
                 if candidate.is_file():

@@ -8,7 +8,7 @@ EXPERIMENT = Experiment(
     title="One dimension",
     shows="On one parameter the step sizes that converge, stabilise and diverge are known exactly.",
     setting="""
-The network h(x) = xθ² with y = xθ*², θ* = 1. With w = θ²/θ*² and a = 2ηx²θ*² an SGD step is
+The network h(x) = xθ² with y = xθ⋆², θ⋆ = 1. With w = θ²/θ⋆² and a = 2ηx²θ⋆² an SGD step is
 w ← w(1 − a(w − 1))². The axis is a for the larger x². For each law of x and each of 50 step sizes
 there are two starts for each seed, uniform on (0.05, 1.4); 20 000 steps. A start has converged
 when |w − 1| < 1e-6 over the last tenth of the steps, diverged when a residual exceeded 1e6, and

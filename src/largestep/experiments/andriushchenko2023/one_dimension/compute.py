@@ -10,10 +10,10 @@ from largestep.store import Results
 
 CONSTANT = "x constant"
 LAWS = {CONSTANT: (1.0, 1.0), "x² ∝ 0.2 or 1.9": (0.2, 1.9), "x² ∝ 0.6 or 2": (0.6, 2.0)}
-"""For each law of x the two equally likely values of x², up to scale; θ* = 1."""
+"""For each law of x the two equally likely values of x², up to scale; θ⋆ = 1."""
 
 SHARPNESS = np.round(np.arange(0.05, 2.51, 0.05), 10)
-"""The map's axis: a_max = 2η·max(x²)·θ*²."""
+"""The map's axis: a_max = 2η·max(x²)·θ⋆²."""
 
 STARTS_PER_SEED = 2
 

@@ -41,7 +41,7 @@ def draw_map(sharpness: np.ndarray, rows: Mapping[str, tuple[xr.Dataset, np.ndar
         ax.set_xlim(sharpness[0] - width / 2, sharpness[-1] + width / 2)
         ax.set_ylim(-0.17, 1)
         ax.set_yticks([0, 0.5, 1])
-        ax.set_xlabel("a = 2η·max(x²)·θ*²")
+        ax.set_xlabel("a = 2η·max(x²)·θ⋆²")
         ax.set_ylabel("share of starts")
         ax.set_title(law, fontsize=9)
     handles = [Patch(color=colour, label=word) for word, colour in _COLOURS.items()]

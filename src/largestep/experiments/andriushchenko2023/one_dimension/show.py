@@ -34,7 +34,7 @@ def fates(dataset: xr.Dataset) -> xr.Dataset:
 def lyapunov(law: str, sharpness: np.ndarray) -> np.ndarray:
     """Return E log|1 − 2a|: the rate at which w − 1 grows at the minimum, negative if it shrinks.
 
-    An SGD step on the network xθ² maps w = θ²/θ*² to w(1 − a(w − 1))², a = 2ηx²θ*², which is
+    An SGD step on the network xθ² maps w = θ²/θ⋆² to w(1 − a(w − 1))², a = 2ηx²θ⋆², which is
     linearised to the factor 1 − 2a at w = 1.
     """
     squares = np.array(LAWS[law]) / max(LAWS[law])

@@ -11,7 +11,7 @@ EXPERIMENT = Experiment(
 Sparse regression with n = 20, d = 30 and three non-zero coordinates; 10 001 steps. Gradient flow
 (GD with η = 0.03), GD (3.0, divided by 3 at 50 %), SGD (0.6, divided by 3 at 50 %; the figure shows
 the first seed, the claims use all). The plane passes through the start, its first direction leads
-to w* = (√θ*, √θ*), the second is the part of the way to gradient flow's end that is orthogonal to
+to w⋆ = (√θ⋆, √θ⋆), the second is the part of the way to gradient flow's end that is orthogonal to
 it, both of unit length.
 
 The loss depends on u ⊙ v alone, so paths and ends are folded by the symmetry (u, v) → (−u, −v) of

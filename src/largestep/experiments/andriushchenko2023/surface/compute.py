@@ -48,7 +48,7 @@ def compute(budget: Budget) -> Results:
 
 
 def truth() -> np.ndarray:
-    """Return w* = (√θ*, √θ*), the balanced parameters of the truth."""
+    """Return w⋆ = (√θ⋆, √θ⋆), the balanced parameters of the truth."""
     theta = problem().truth
     assert theta is not None
     return np.tile(np.sqrt(theta), 2)
@@ -57,7 +57,7 @@ def truth() -> np.ndarray:
 def plane(flow_end: np.ndarray) -> np.ndarray:
     """Return the origin and the two orthonormal directions of the plane, as rows.
 
-    The origin is the start; the first direction leads to w*, the second is the part of the way to
+    The origin is the start; the first direction leads to w⋆, the second is the part of the way to
     gradient flow's end that is orthogonal to it.
     """
     start = NETWORK.initialize(np.random.default_rng(0))
