@@ -24,6 +24,7 @@ PAPER, LARGER, CAPPED = "paper's schedule", "a quarter larger", "capped"
 HELD, UNCAPPED = "HoldLoss", "HoldLoss without its cap"
 GD_DATA, SURVIVING, OFTEN_LOST = "diagonal-gd", "0.26", "0.272"
 
+LARGER_BY = 1.25
 _NO_CAP = 1e300
 
 
@@ -60,14 +61,14 @@ def compute(budget: Budget) -> Results:
 def _runs() -> Iterator[tuple[str, str, Setting, Dynamics, Schedule | None]]:
     for problem, setting in settings().items():
         yield problem, PAPER, setting, SGD(), setting.schedule
-        yield problem, LARGER, setting, SGD(), _larger(setting.schedule)
+        yield problem, LARGER, setting, SGD(), LARGER_BY * setting.schedule
         yield problem, CAPPED, setting, SGD(cap=setting.cap), setting.schedule
         yield problem, HELD, setting, HoldLoss(), None
         yield problem, UNCAPPED, setting, HoldLoss(cap=_NO_CAP), None
     valley = replace(diagonal(), network=surface.NETWORK, problem=surface.problem(), steps=10_001)
     (schedule,) = surface.DYNAMICS["SGD"][1].values()
     yield "surface", PAPER, valley, SGD(), schedule
-    yield "surface", LARGER, valley, SGD(), _larger(schedule)
+    yield "surface", LARGER, valley, SGD(), LARGER_BY * schedule
     short = replace(
         diagonal(),
         network=DiagonalLinear(d=100, u0=0.1, v0=0.0),
@@ -75,8 +76,4 @@ def _runs() -> Iterator[tuple[str, str, Setting, Dynamics, Schedule | None]]:
     )
     for label in (SURVIVING, OFTEN_LOST):
         yield GD_DATA, label, short, SGD(), decay(float(label), factor=20, at=0.5)
-    yield GD_DATA, LARGER, short, SGD(), decay(1.25 * float(SURVIVING), factor=20, at=0.5)
-
-
-def _larger(schedule: Schedule) -> Schedule:
-    return decay(schedule, factor=0.8, at=0.0)
+    yield GD_DATA, LARGER, short, SGD(), LARGER_BY * decay(float(SURVIVING), factor=20, at=0.5)

@@ -1,0 +1,81 @@
+"""What `columns` claims, and how it is drawn."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from largestep.experiments.andriushchenko2023.columns.compute import LARGE, SMALL
+from largestep.experiments.claims import Claim, Control
+from largestep.experiments.phases import next_seed
+from largestep.figures.style import figure, label_panels
+from largestep.store import Results
+
+PROBLEMS = ("diagonal", "teacher-student", "three-layer", "regression-1d")
+_COLOURS = {"rank": "#2f6f4f", "dependent": "#e8a33d", "dead": "0.75"}
+
+
+def draw(results: Results) -> Mapping[str, Figure]:
+    """Draw for each problem what the columns are, at the start and after small and large steps."""
+    drawing, axes = figure(1, len(PROBLEMS), size=(12, 3.6))
+    for ax, problem in zip(axes, PROBLEMS, strict=True):
+        columns = results[problem].dataset.columns
+        bars = {
+            "start": columns.sel(schedule=SMALL).isel(step=0),
+            "small": columns.sel(schedule=SMALL).isel(step=-1),
+            "large": columns.sel(schedule=LARGE).isel(step=-1),
+        }
+        for x, values in enumerate(bars.values()):
+            base = 0.0
+            for kind, colour in _COLOURS.items():
+                # Means, unlike medians, add up to the number of columns.
+                height = float(values.sel(kind=kind).mean("seed"))
+                ax.bar(x, height, bottom=base, color=colour, label=kind if x == 0 else None)
+                base += height
+        ax.set_xticks(range(len(bars)), list(bars))
+        ax.set_title(problem, fontsize=9)
+        ax.set_ylabel(f"columns of the Jacobian, means over {len(columns.seed)} seeds")
+        ax.grid(visible=False)
+    axes[0].legend(fontsize=7, loc="lower left", frameon=True)
+    label_panels(axes)
+    return {"figure": drawing}
+
+
+def _end(problem: str, schedule: str, kind: str, results: Results) -> np.ndarray:
+    columns = results[problem].dataset.columns
+    end: np.ndarray = columns.sel(schedule=schedule, kind=kind).isel(step=-1).values
+    return end
+
+
+def _share_more(problem: str, kind: str, results: Results, *, control: bool = False) -> np.ndarray:
+    """Return how many columns more are of a kind after large steps, as a share of all."""
+    small = _end(problem, SMALL, kind, results)
+    large = next_seed(small) if control else _end(problem, LARGE, kind, results)
+    columns = float(results[problem].dataset.columns.isel(schedule=0, seed=0, step=0).sum())
+    return (large - small) / columns
+
+
+CLAIMS: tuple[Claim, ...] = tuple(
+    Claim(
+        sentence.format(problem),
+        f"{kind} columns at the end, large minus small step, same seed, as a share of all",
+        partial(_share_more, problem, kind),
+        "above",
+        0.05,
+        control=Control(
+            "small step, the next seed minus this one",
+            partial(_share_more, problem, kind, control=True),
+        ),
+        beside={
+            f"{way}, {what}": partial(_end, problem, way, what)
+            for what in (kind, "rank")
+            for way in (LARGE, SMALL)
+        },
+    )
+    for problem in PROBLEMS
+    for kind, sentence in (
+        ("dead", "The rank falls by columns that die: a twentieth of all or more ({})."),
+        ("dependent", "The rank falls by columns that become dependent: a twentieth or more ({})."),
+    )
+)
