@@ -9,16 +9,21 @@ import platform
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
+from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import largestep
 from largestep import _files, provenance
 from largestep.experiments import catalogue, frozen
 from largestep.experiments.budget import Budget
 from largestep.experiments.experiment import Experiment
+
+if TYPE_CHECKING:
+    from largestep.report.page import Section
 
 __all__ = ["CONFIRMED", "report", "reproduce"]
 
@@ -136,7 +141,7 @@ class _State:
     def read(cls, experiment: Experiment, folder: Path, *, pictures: bool) -> "_State":
         """Return the state of a folder."""
         module = f"{experiment.package}.show"
-        shown = [(module, name) for name in ("CLAIMS", "draw", "animate")]
+        shown = [(module, name) for name in ("CLAIMS", "CAPTIONS", "draw", "animate", "play")]
         computing = provenance.closure((f"{experiment.package}.compute", "compute"))
         showing = provenance.closure(
             *(root for root in shown if provenance.defines(*root)), (__name__, "_draw")
@@ -179,10 +184,21 @@ class _State:
                 **self.computing.versions,
             },
         }
-        results = store.taken_up_or_computed(
-            self.results, config, lambda: self.experiment.compute(budget)
-        )
-        self._show(results, config)
+
+        def computed() -> Any:
+            started = datetime.now(UTC)
+            results = self.experiment.compute(budget)
+            # Before it is stored with the results: how they were made belongs to them.
+            config["made"] = {
+                "at": started.isoformat(timespec="seconds"),
+                "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+                "commit": provenance.commit(),
+                "machine": provenance.machine(),
+            }
+            return results
+
+        store.taken_up_or_computed(self.results, config, computed)
+        self.show()
 
     def show(self) -> None:
         """Check the claims of the stored results and draw them, in any case."""
@@ -194,6 +210,7 @@ class _State:
         made = _draw(self.experiment, self.folder, results, pictures=self.pictures)
         self.config = {
             **config,
+            "captions": {name: vars(said) for name, said in self.experiment.captions.items()},
             "files": {name: _files.digest(self.folder / name) for name in ("results.nc", *made)},
         }
         self.config["shown"] = self._shown()
@@ -218,9 +235,10 @@ class _State:
 
 def _draw(experiment: Experiment, folder: Path, results: Any, *, pictures: bool) -> list[str]:
     """Write the claims and the figures of results; return the names of the files."""
+    from largestep import store
     from largestep.figures.style import write_figure
 
-    made = ["claims.json"]
+    made = ["claims.json", "ends.csv"]
     claims = [claim.check(results) for claim in experiment.claims]
     for name, figure in experiment.draw(results).items() if pictures else ():
         write_figure(folder / name, figure)
@@ -229,6 +247,11 @@ def _draw(experiment: Experiment, folder: Path, results: Any, *, pictures: bool)
     if animate is not None:
         _files.atomically(folder / "animation.gif", lambda path: animate(results, path))
         made.append("animation.gif")
+    play = experiment.play if pictures else None
+    if play is not None:
+        _files.write_json(folder / "play.json", play(results))
+        made.append("play.json")
+    store.write_ends(folder / "ends.csv", results)
     _files.write_json(folder / "claims.json", claims)
     return made
 
@@ -241,36 +264,20 @@ def report(out: Path) -> Path:
     OSError
         If there is nothing to report.
     """
-    from largestep.report.page import NotRun, Section, write_page
+    from largestep.report.page import LeftOut, Made, NotRun, write_claims, write_page
 
-    sections, not_run = [], []
+    sections, not_run, left_out = [], [], []
     for name, experiment in catalogue.find().items():
-        folder, again = out / name, out / CONFIRMED / name
-        config = _finished(folder)
-        if config is None:
-            if experiment.by_name or experiment.needs_torch:
-                not_run.append(NotRun(experiment, frozen.sentences(name)))
+        try:
+            section = _section(experiment, out)
+        except ValueError as error:
+            print(f"{out / name} is left out of the page: {error}", file=sys.stderr)
+            left_out.append(LeftOut(experiment, str(error)))
             continue
-        claims = _files.read_json(folder / "claims.json")
-        if any("control" not in claim for claim in claims):
-            print(
-                f"{folder} was checked by an older largestep and is left out of the page: "
-                f"`largestep reproduce {name} --only-figures` checks it again",
-                file=sys.stderr,
-            )
-            continue
-        confirmed = _finished(again)
-        sections.append(
-            Section(
-                experiment,
-                folder,
-                [name for name in config["files"] if Path(name).suffix in (".svg", ".gif")],
-                claims=claims,
-                config=config,
-                confirmed=[] if confirmed is None else _files.read_json(again / "claims.json"),
-                fresh_seeds=[] if confirmed is None else confirmed["seeds"],
-            )
-        )
+        if section is None:
+            not_run.append(NotRun(experiment, frozen.sentences(name)))
+        else:
+            sections.append(section)
     if not sections:
         raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
     names = " ".join(section.experiment.name for section in sections)
@@ -281,21 +288,70 @@ def report(out: Path) -> Path:
     quick = " --quick" if any(section.config["quick"] for section in sections) else ""
     confirm = " --confirm" if any(section.confirmed for section in sections) else ""
     page = out / "report.html"
-    command = f"largestep reproduce {names}{seeds}{quick}{confirm}"
-    write_page(page, sections, not_run, command, frozen.digest())
+    made = Made(
+        f"largestep reproduce {names}{seeds}{quick}{confirm}",
+        provenance.commit(),
+        provenance.machine(),
+        f"{datetime.now(UTC):%Y-%m-%d}",
+        frozen.digest(),
+    )
+    write_claims(out / "claims.csv", sections)
+    write_page(page, sections, not_run, left_out, made)
     return page
 
 
+def _section(experiment: Experiment, out: Path) -> "Section | None":
+    """Return what a folder holds of an experiment, None if nothing.
+
+    Raises
+    ------
+    ValueError
+        If it holds what can't be shown; the error says why, and what to do.
+    """
+    from largestep.report.page import Section
+
+    folder, again = out / experiment.name, out / CONFIRMED / experiment.name
+    config = _finished(folder)
+    if config is None:
+        return None
+    claims = _files.read_json(folder / "claims.json")
+    if any("control" not in claim for claim in claims):
+        raise ValueError(
+            "it was checked by an older largestep; "
+            f"`largestep reproduce {experiment.name} --only-figures` checks it again"
+        )
+    confirmed = _finished(again)
+    return Section(
+        experiment,
+        folder,
+        claims=claims,
+        config=config,
+        confirmed=[] if confirmed is None else _files.read_json(again / "claims.json"),
+        fresh_seeds=[] if confirmed is None else confirmed["seeds"],
+    )
+
+
 def _finished(folder: Path) -> dict[str, Any] | None:
-    """Return what a folder's configuration says if all that it names is there as it says."""
+    """Return what a folder's configuration says, None if it has none.
+
+    Raises
+    ------
+    ValueError
+        If it can't be read, or what it names is not there as it says.
+    """
     try:
         config: dict[str, Any] = _files.read_json(folder / "config.json")
-        whole = all(_files.digest(folder / name) == d for name, d in config["files"].items())
+        for name, digest in config["files"].items():
+            if not (folder / name).is_file() or _files.digest(folder / name) != digest:
+                raise ValueError(
+                    f"{name} is not as it was written; `largestep reproduce {folder.name}` "
+                    "makes it again"
+                )
+        wanting = {"seeds", "quick", "versions", "code"} - set(config)
+        if wanting:
+            raise ValueError(f"config.json does not say {', '.join(sorted(wanting))}")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / 'config.json'} cannot be read: {error!r}") from error
-    if not whole:
-        print(f"{folder} is not as it was written and left out of the page", file=sys.stderr)
-        return None
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, JSONDecodeError) as error:
+        raise ValueError(f"config.json cannot be read: {error!r}") from error
     return config

@@ -5,11 +5,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from largestep.figures.labels import readable
 from largestep.figures.style import figure, label_panels
 
 __all__ = ["draw_bouncing"]
 
-_SLOW, _FAST, _NOISE = "#2f6f4f", "#b3261e", "#8a6d00"
+_SMALL, _SLOW, _FAST, _NOISE = "#2f62ab", "#0f766e", "#b3261e", "#b07d00"
 
 
 def draw_bouncing(paths: xr.Dataset, noisy: xr.Dataset, large: str) -> Figure:
@@ -23,14 +24,14 @@ def draw_bouncing(paths: xr.Dataset, noisy: xr.Dataset, large: str) -> Figure:
     drawing, axes = figure(1, 4, size=(15, 3.6))
     phase = paths.sel(schedule=large, step=slice(None, 0.5 * float(paths.step[-1])))
     axes[0].plot(phase.step, phase.fastest.isel(seed=0), color=_FAST, linewidth=0.8)
-    axes[0].set_ylabel("along the fastest direction, one seed")
-    for label, colour in zip(paths.schedule.values, ("#3b6fb6", _SLOW), strict=True):
+    axes[0].set_ylabel("position along the\nfastest direction, one seed")
+    for label, colour in zip(paths.schedule.values, (_SMALL, _SLOW), strict=True):
         curves = paths.imbalance.sel(schedule=label, step=phase.step)
         axes[1].plot(phase.step, curves.transpose("step", "seed"), color=colour, linewidth=0.6)
-        axes[1].plot([], [], color=colour, label=label)
+        axes[1].plot([], [], color=colour, label=readable(label))
     axes[1].set_yscale("log")
     axes[1].set_ylabel(f"imbalance Σ|u² − v²|, {len(paths.seed)} seeds")
-    axes[1].legend(fontsize=7)
+    axes[1].legend(fontsize=7, loc="lower left")
     for ax in axes[:2]:
         ax.set_xlabel("steps")
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -45,21 +46,28 @@ def draw_bouncing(paths: xr.Dataset, noisy: xr.Dataset, large: str) -> Figure:
     axes[2].set_xlim(-0.4, 1.4)
     axes[2].set_ylim(-1.05, 1.15)
     axes[2].set_ylabel(f"cosine of two ways, {len(paths.seed)} seeds")
-    for dataset, schedule, colour, label in (
-        (paths, large, _FAST, "SGD, large step"),
-        (paths, paths.schedule.values[0], "#3b6fb6", "SGD, small step"),
-        (noisy, noisy.schedule.values[0], _NOISE, "small step, label noise"),
+    for dataset, schedule, colour, marker, size, label in (
+        (paths, large, _FAST, "o", 1.6, "SGD, large step"),
+        (paths, paths.schedule.values[0], _SMALL, "x", 1.8, "SGD, small step"),
+        (noisy, noisy.schedule.values[0], _NOISE, "+", 2.5, "small step, label noise"),
     ):
         chosen = dataset.sel(schedule=schedule)
         loss, noise = chosen.train_loss.values.ravel(), chosen.noise.values.ravel()
         shown = (loss > 1e-10) & (noise > 0)
         axes[3].plot(
-            loss[shown][::7], noise[shown][::7], ".", color=colour, markersize=2, label=label
+            loss[shown][::7],
+            noise[shown][::7],
+            marker,
+            color=colour,
+            markersize=size,
+            markeredgewidth=0.4,
+            label=label,
+            rasterized=True,
         )
     axes[3].set_xscale("log")
     axes[3].set_yscale("log")
     axes[3].set_xlabel("training loss")
-    axes[3].set_ylabel("noise: trace of the covariance")
+    axes[3].set_ylabel("noise: trace of its covariance")
     axes[3].legend(fontsize=7, markerscale=4)
     label_panels(axes)
     return drawing

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from largestep.experiments.andriushchenko2023.columns.compute import LARGE, SMALL
 from largestep.experiments.claims import Claim, Control
 from largestep.experiments.phases import next_seed
-from largestep.figures.style import figure, label_panels
+from largestep.figures.style import figure, label_panels, legend_above
 from largestep.store import Results
 
 PROBLEMS = ("diagonal", "teacher-student", "three-layer", "regression-1d")
-_COLOURS = {"rank": "#2f6f4f", "dependent": "#e8a33d", "dead": "0.75"}
+_LOOKS = {"rank": ("#2f62ab", ""), "dependent": ("#f0b04c", "...."), "dead": ("0.8", "////")}
 
 
 def draw(results: Results) -> Mapping[str, Figure]:
@@ -28,16 +28,24 @@ def draw(results: Results) -> Mapping[str, Figure]:
         }
         for x, values in enumerate(bars.values()):
             base = 0.0
-            for kind, colour in _COLOURS.items():
+            for kind, (colour, hatch) in _LOOKS.items():
                 # Means, unlike medians, add up to the number of columns.
                 height = float(values.sel(kind=kind).mean("seed"))
-                ax.bar(x, height, bottom=base, color=colour, label=kind if x == 0 else None)
+                ax.bar(
+                    x,
+                    height,
+                    bottom=base,
+                    color=colour,
+                    hatch=hatch,
+                    edgecolor="white",
+                    label=kind if x == 0 else None,
+                )
                 base += height
         ax.set_xticks(range(len(bars)), list(bars))
         ax.set_title(problem, fontsize=9)
-        ax.set_ylabel(f"columns of the Jacobian, means over {len(columns.seed)} seeds")
+        ax.set_ylabel(f"columns of the Jacobian\n(means over {len(columns.seed)} seeds)")
         ax.grid(visible=False)
-    axes[0].legend(fontsize=7, loc="lower left", frameon=True)
+    legend_above(drawing, axes[0], "")
     label_panels(axes)
     return {"figure": drawing}
 

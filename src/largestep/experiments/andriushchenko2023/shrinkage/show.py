@@ -33,7 +33,10 @@ def rate(factor: float, noise: str, results: Results) -> np.ndarray:
 def draw(results: Results) -> Mapping[str, Figure]:
     """Draw the imbalance over training, the rates against δ, and the coordinates that are left."""
     drawing, axes = figure(1, 3, size=(12, 3.6))
-    for noise, style, colour in ((MULTIPLICATIVE, "-", "#b3261e"), (ADDITIVE, ":", "#3b6fb6")):
+    for noise, style, marker, colour in (
+        (MULTIPLICATIVE, "-", "o", "#b3261e"),
+        (ADDITIVE, ":", "s", "#3b6fb6"),
+    ):
         dataset = results[noise].dataset
         for i, factor in enumerate(FACTORS):
             curve = dataset.imbalance.sel(factor=factor).median("seed")
@@ -48,19 +51,20 @@ def draw(results: Results) -> Mapping[str, Figure]:
         rates = np.stack([rate(factor, noise, results) for factor in FACTORS])
         low, middle, high = np.nanquantile(rates, [0.25, 0.5, 0.75], axis=1)
         axes[1].errorbar(
-            FACTORS, middle, [middle - low, high - middle], fmt="o", color=colour, label=noise
+            FACTORS, middle, [middle - low, high - middle], fmt=marker, color=colour, label=noise
         )
         ends = dataset.nonzero_coordinates.isel(step=-1).transpose("factor", "seed").values
         low, middle, high = np.nanquantile(ends, [0.25, 0.5, 0.75], axis=1)
-        axes[2].errorbar(FACTORS, middle, [middle - low, high - middle], fmt="o", color=colour)
+        axes[2].errorbar(FACTORS, middle, [middle - low, high - middle], fmt=marker, color=colour)
     axes[1].plot(FACTORS, [expected_rate(f) for f in FACTORS], color="0.4", label="η²δ Σx²")
     axes[0].set_xlabel("steps")
-    axes[0].set_ylabel("median ln|u² − v²|; the darker, the larger δ")
+    axes[0].set_ylabel("median ln|u² − v²|\n(the darker, the larger δ)")
     axes[1].set_ylabel("rate of its fall, per step")
-    axes[2].set_ylabel("coordinates above 1e-6 of the largest, end")
+    axes[2].set_ylabel("coordinates above\n10⁻⁶ of the largest, end")
     for ax in axes[1:]:
         ax.set_xscale("log")
         ax.set_xticks(FACTORS, [f"{f:g}" for f in FACTORS])
+        ax.set_xticks([], minor=True)
         ax.set_xlabel("δ over that of SGD's plateau")
     for ax in axes[:2]:
         ax.legend(fontsize=7)

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from largestep.figures.style import figure, label_panels
+from largestep.figures.labels import axis_label
+from largestep.figures.style import figure, label_panels, legend_above
 
 __all__ = ["draw_window"]
 
@@ -59,9 +60,10 @@ def draw_window(
             ax.set_xlabel(f"step size η over the threshold, {threshold:g}")
         for ax in panels[:2]:
             ax.set_yscale("log")
-        panels[0].set_ylabel(f"{name}: training loss late in the phase")
+        panels[0].set_ylabel(f"{name}: training loss\nlate in the phase")
         panels[1].set_ylabel("test loss, end")
-        panels[2].set_ylabel(f"{sparsity(sweep).attrs.get('long_name', 'sparsity')}, end")
-    axes[0].legend(fontsize=7)
+        sparse = sparsity(sweep).attrs.get("long_name", "sparsity")
+        panels[2].set_ylabel(axis_label(f"{sparse}, end"))
+    legend_above(drawing, axes[0], "")
     label_panels(axes)
     return drawing

@@ -41,7 +41,8 @@ def draw(results: Results) -> Mapping[str, Figure]:
 def animate(results: Results, path: Path) -> None:
     """Write the three paths as a moving picture."""
     goal = projected(truth(), results["plane"].dataset.axes.values)
-    animate_paths(results["plane"].dataset, _paths(results), goal, path)
+    steps = results["SGD"].dataset.step.values
+    animate_paths(results["plane"].dataset, _paths(results), steps, goal, path)
 
 
 def _end(results: Results, name: str, variable: str) -> np.ndarray:

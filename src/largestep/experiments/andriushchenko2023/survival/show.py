@@ -52,9 +52,9 @@ def draw(results: Results) -> Mapping[str, Figure]:
     for y, (problem, way) in enumerate(rows):
         there = survives(problem, way, results)
         interval = share_interval(int(there.sum()), len(there))
-        colour = "#1a7f4b" if way in (CAPPED, HELD) else "#b3261e"
+        colour, marker = ("#2f62ab", "o") if way in (CAPPED, HELD) else ("#a31515", "D")
         ax.plot([interval.low, interval.high], [y, y], color=colour, linewidth=3, alpha=0.4)
-        ax.plot(there.mean(), y, "o", color=colour, markersize=5)
+        ax.plot(there.mean(), y, marker, color=colour, markersize=5)
     ax.axvline(0.9, color="0.4", linewidth=0.8, linestyle="--")
     ax.set_yticks(range(len(rows)), [f"{problem}, {way}" for problem, way in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)

@@ -35,7 +35,9 @@ def draw(results: Results) -> Mapping[str, Figure]:
     sgd, capped = results["sgd"].dataset, results["capped"].dataset
     return {
         "figure": draw_rows({"SGD": sgd, "capped SGD": capped}),
-        "neurons": draw_plane(capped, STUDENT, TEACHER_ANGLES, TEACHER_OUTPUTS),
+        "neurons": draw_plane(
+            capped.sel(schedule=[SMALL, LARGE[2]]), STUDENT, TEACHER_ANGLES, TEACHER_OUTPUTS
+        ),
     }
 
 
