@@ -8,7 +8,14 @@ from matplotlib.ticker import EngFormatter
 from largestep.figures.labels import axis_label, readable
 from largestep.figures.style import looks
 
-__all__ = ["bands", "ends", "everyone_survives", "survival"]
+__all__ = ["BANDS", "bands", "ends", "everyone_survives", "survival"]
+
+
+BANDS = (
+    " Lines are medians over {seeds}, bands reach from quartile to quartile; where fewer than half "
+    "of the seeds are left the line is dotted, and n says how many are."
+)
+"""What captions of such figures end with."""
 
 
 def bands(ax: Axes, quantity: xr.DataArray, *, log: bool = False, thin: bool = False) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from largestep.experiments.andriushchenko2023.regression_1d.figure import draw_fits, draw_measures
 from largestep.experiments.andriushchenko2023.regression_1d.setting import LONG, LONGER, SHORT
 from largestep.experiments.claims import Claim, Control
+from largestep.experiments.experiment import Caption
 from largestep.experiments.phases import (
     at_end,
     drops_at_decay,
@@ -20,6 +21,7 @@ from largestep.experiments.phases import (
     stabilises,
     tracks,
 )
+from largestep.figures.curves import BANDS
 from largestep.problems import one_dimensional_regression
 from largestep.store import Results
 
@@ -51,6 +53,27 @@ def _variation_of_slope(schedule: str, results: Results) -> np.ndarray:
 def _final_loss(schedule: str, results: Results) -> np.ndarray:
     return at_end(results["sgd"].dataset.train_loss, schedule)
 
+
+CAPTIONS: Mapping[str, Caption] = {
+    "figure": Caption(
+        (
+            "A ReLU network on twelve points under a short and two long large-step phases: a, "
+            "training loss; b, rank of the Jacobian; c, feature sparsity coefficient."
+        )
+        + BANDS,
+        "Three panels over 31 623 steps. Under the long phases the training loss stays near "
+        "0.5 for half of the steps, and rank and feature sparsity fall to a quarter and "
+        "less than a half; under the short phase they stay where they were.",
+    ),
+    "fits": Caption(
+        "What single networks compute, three seeds each: a, at the start, where all "
+        "schedules agree and the networks are far from the points; b, late in the "
+        "large-step phase; c, at the end. Dots are the training points.",
+        "Three panels of functions of one variable. On the plateau the networks of the long "
+        "phase are a few straight pieces that miss the points; at the end they pass through "
+        "them with a handful of kinks, where those of the short phase have many.",
+    ),
+}
 
 CLAIMS: tuple[Claim, ...] = (
     stabilises("sgd", LONG, SHORT, until=0.5, step_size="the long warm-up's step size"),

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from largestep.experiments.andriushchenko2023.step_sizes.compute import HELD, HELD_LOW, SWEEP
 from largestep.experiments.andriushchenko2023.step_sizes.figure import draw_window
 from largestep.experiments.claims import Claim, Control
+from largestep.experiments.experiment import Caption
 from largestep.experiments.phases import next_seed, ratio
 from largestep.store import Results
 
@@ -102,6 +103,19 @@ def _lands(problem: str, way: str, results: Results) -> np.ndarray:
     held = held_step_size(results[f"{problem}/{way}"].dataset)
     return held / threshold(results[f"{problem}/{SWEEP}"].dataset)
 
+
+CAPTIONS: Mapping[str, Caption] = {
+    "figure": Caption(
+        "Constant step sizes, followed by the same small one: training loss late in the "
+        "phase, test loss and sparsity at the end, over the step size in units of the "
+        "threshold up to which the loss converges. Lines are medians over {seeds}, bands "
+        "reach from quartile to quartile; the shaded window ends at one and a half times "
+        "the threshold; diamonds are HoldLoss, each seed.",
+        "Two rows of three panels. Up to the threshold networks stay dense; beyond it "
+        "sparsity sets in at once. The test loss is least just above the threshold and "
+        "rises far beyond.",
+    ),
+}
 
 CLAIMS: tuple[Claim, ...] = tuple(
     claim

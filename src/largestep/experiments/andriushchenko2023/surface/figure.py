@@ -24,7 +24,7 @@ _LINES: dict[str, dict[str, Any]] = {
     "SGD": {"color": "#c2410c", "linewidth": 1.0},
 }
 _ENDS = {"gradient flow": "D", "GD": "s", "SGD": "o"}
-_FRAMES, _PALETTE = 48, 32
+_FRAMES, _PALETTE = 48, 64
 
 
 def draw_surface(plane: xr.Dataset, paths: Mapping[str, np.ndarray], goal: np.ndarray) -> Figure:

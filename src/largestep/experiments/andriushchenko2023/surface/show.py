@@ -17,6 +17,7 @@ from largestep.experiments.andriushchenko2023.surface.compute import (
 )
 from largestep.experiments.andriushchenko2023.surface.figure import animate_paths, draw_surface
 from largestep.experiments.claims import Claim, Control
+from largestep.experiments.experiment import Caption
 from largestep.experiments.phases import ratio
 from largestep.store import Results
 
@@ -78,6 +79,23 @@ def _turns_back(name: str, results: Results) -> np.ndarray:
             turns[s] = np.mean(moves[1:] * moves[:-1] < 0)
     return turns
 
+
+CAPTIONS: Mapping[str, Caption] = {
+    "figure": Caption(
+        "Paths of gradient flow, GD and SGD (one seed) on the plane through the start, the "
+        "truth and gradient flow's end; a, over the training loss; b, over the test loss. "
+        "The darker, the lower the loss; lines say how low. A projected path lies above or "
+        "below the surface that is drawn.",
+        "Two maps of a curved valley. Gradient flow goes straight into the valley and stays "
+        "far from the truth. GD bounces across the valley further up. SGD jumps over the "
+        "valley's sides and moves along it to the truth.",
+    ),
+    "animation": Caption(
+        "The same paths as they grow, over the training loss; the title says after which "
+        "step. The start is slowed down.",
+        "The figure's left panel as a moving picture.",
+    ),
+}
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(

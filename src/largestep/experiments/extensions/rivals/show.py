@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from largestep.experiments.claims import Claim, Control
+from largestep.experiments.experiment import Caption
 from largestep.experiments.extensions.rivals.compute import LARGE, SMALL
 from largestep.experiments.extensions.rivals.figure import draw_rivals
 from largestep.experiments.phases import next_seed, ratio
@@ -88,6 +89,18 @@ def _compared(
         whose=whose,
     )
 
+
+CAPTIONS: Mapping[str, Caption] = {
+    "figure": Caption(
+        "How sparse a network is at the end and how it generalises, each rival at its best "
+        "setting: medians and quartiles over the seeds that did not choose the setting, "
+        "small dots are seeds. Filled markers: on SGD; hollow: on GD. n: seeds that have "
+        "not diverged, where some have.",
+        "Two panels. On diagonal large-step SGD, label noise and momentum on SGD end sparse "
+        "with a low test loss; rivals on GD stay dense. On teacher-student large-step SGD "
+        "lies alone at the lower left.",
+    ),
+}
 
 CLAIMS: tuple[Claim, ...] = tuple(
     claim
