@@ -43,12 +43,14 @@ class Slide:
     reported : the paper's number, or where it shows it.
     experiment : the name of the one that checks it.
     claim : that experiment's claim, by its sentence.
+    alike : how the sentences of all claims begin that check the same, there and elsewhere.
     """
 
     says: str
     reported: str
     experiment: str
     claim: str
+    alike: str = ""
 
 
 @dataclass(frozen=True)

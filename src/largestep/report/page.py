@@ -13,6 +13,7 @@ import jinja2
 
 from largestep import _files
 from largestep.experiments.experiment import Experiment, Slide
+from largestep.figures.labels import readable
 from largestep.report import words
 
 __all__ = ["LeftOut", "Made", "NotRun", "Picture", "Section", "Tally", "write_claims", "write_page"]
@@ -200,11 +201,18 @@ class Row:
     slide : what the talk says.
     claim : what was found, None where the experiment was not run here.
     anchor : where that stands on the page.
+    alike : all claims that check the same, that one among them.
     """
 
     slide: Slide
     claim: dict[str, Any] | None = None
     anchor: str = ""
+    alike: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def held(self) -> int:
+        """How many of those that check the same hold."""
+        return sum(claim["verdict"] == "holds" for claim in self.alike)
 
 
 def rows(sections: list[Section], not_run: list[NotRun], left_out: list[LeftOut]) -> list[Row]:
@@ -218,10 +226,20 @@ def rows(sections: list[Section], not_run: list[NotRun], left_out: list[LeftOut]
         row = Row(slide)
         for claim, anchor in zip(section.claims, section.anchors, strict=True) if section else ():
             if claim["claim"] == slide.claim:
-                row = Row(slide, claim, anchor)
+                row = Row(slide, claim, anchor, alike(slide, sections))
                 break
         found.append(row)
     return found
+
+
+def alike(slide: Slide, sections: list[Section]) -> list[dict[str, Any]]:
+    """Return the claims that check what a slide says."""
+    return [
+        claim
+        for section in sections
+        for claim in section.claims
+        if slide.alike and claim["claim"].startswith(slide.alike)
+    ]
 
 
 def tallies(sections: list[Section]) -> dict[str, list[Tally]]:
@@ -271,6 +289,7 @@ def write_page(
         "bound": words.bound,
         "interval": words.interval,
         "prose": words.prose,
+        "readable": readable,
     }
     claims = [claim for section in sections for claim in section.claims]
     played = [

@@ -19,12 +19,14 @@ SLIDES = (
         "drawn, one run",
         "diagonal",
         _STABILISES.format("η = 0.282"),
+        "The training loss stabilises at",
     ),
     Slide(
         "… and falls when the step size decays",
         "8·10⁻⁵ at the end, one run",
         "diagonal",
         "The training loss drops when the step size decays.",
+        "The training loss drops when",
     ),
     Slide(
         "SGD bounces from side to side of a valley that gradient flow falls into",
@@ -44,6 +46,7 @@ SLIDES = (
         "sde",
         "On the plateau the SDE's sparsity and rank agree with SGD's within a quarter "
         "(diagonal, data 0).",
+        "On the plateau the SDE's",
     ),
     Slide(
         "That noise shrinks coordinates, the more the stronger it is",
@@ -68,6 +71,7 @@ SLIDES = (
         "66 (30 %) → 63 (50 %)",
         "diagonal",
         _LENGTH.format("rank"),
+        "The longer the large-step phase, the lower the final",
     ),
     Slide(
         "It needs no stochasticity, but then it does not generalise",
@@ -110,6 +114,7 @@ SLIDES = (
         "two step sizes compared",
         "step-sizes",
         "Just above the threshold features are less than half as dense (diagonal).",
+        "Just above the threshold",
     ),
     Slide(
         "So do those of a residual network, on digits (the talk: on CIFAR-10)",

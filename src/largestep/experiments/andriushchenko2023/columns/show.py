@@ -14,7 +14,7 @@ from largestep.figures.style import figure, label_panels, legend_above
 from largestep.store import Results
 
 PROBLEMS = ("diagonal", "teacher-student", "three-layer", "regression-1d")
-_LOOKS = {"rank": ("#2f62ab", ""), "dependent": ("#f0b04c", "...."), "dead": ("0.8", "////")}
+_LOOKS = {"rank": ("#2f62ab", ""), "dependent": ("#f0b04c", "\\\\"), "dead": ("0.8", "//")}
 
 
 def draw(results: Results) -> Mapping[str, Figure]:

@@ -14,8 +14,8 @@ __all__ = ["draw_map"]
 
 _LOOKS = {
     "converges": ("#2f62ab", ""),
-    "stabilises": ("#f0b04c", "...."),
-    "diverges": ("#8f1d17", "////"),
+    "stabilises": ("#f0b04c", "\\\\"),
+    "diverges": ("#8f1d17", "//"),
     "undetermined": ("#d9dce0", ""),
 }
 """Colour and hatching of each fate."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -59,6 +60,11 @@ def draw(results: Results) -> Mapping[str, Figure]:
     """Draw the map: shares of the three fates over the step size, above the theory's."""
     rows = {law: (fates(node.dataset), predicted(law, SHARPNESS)) for law, node in results.items()}
     return {"figure": draw_map(SHARPNESS, rows)}
+
+
+def play(results: Results) -> dict[str, Any]:
+    """Return what the page's `cobweb` needs: how many steps it takes."""
+    return {"cobweb": {"steps": 200}}
 
 
 def _each_start(dataset: xr.Dataset) -> Iterator[xr.Dataset]:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from largestep.dynamics.simulation import RESIDUAL_BOUND, _streams
 from largestep.experiments.andriushchenko2023.surface.compute import (
     DYNAMICS,
     NETWORK,
@@ -44,6 +46,32 @@ def animate(results: Results, path: Path) -> None:
     goal = projected(truth(), results["plane"].dataset.axes.values)
     steps = results["SGD"].dataset.step.values
     animate_paths(results["plane"].dataset, _paths(results), steps, goal, path)
+
+
+def play(results: Results) -> dict[str, Any]:
+    """Return the problem, and the order of the examples for each seed, for the page's `descent`."""
+    data = problem()
+    truth = data.truth
+    assert truth is not None
+    streams = [_streams(seed)[1].bit_generator.state["state"] for seed in range(_PLAYED)]
+    return {
+        "descent": {
+            "x": data.x_train.tolist(),
+            "y": data.y_train.tolist(),
+            "truth": truth.tolist(),
+            "start": [NETWORK.u0, NETWORK.v0],
+            "bound": RESIDUAL_BOUND,
+            # As text: JavaScript's numbers hold 53 bits of these 128.
+            "streams": [[str(state["state"]), str(state["inc"])] for state in streams],
+            "seeds": _PLAYED,
+            "steps": 5000,
+            "every": 25,
+            "small": 0.1,
+        }
+    }
+
+
+_PLAYED = 20
 
 
 def _end(results: Results, name: str, variable: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -28,6 +29,7 @@ from largestep.experiments.phases import (
     tracks,
 )
 from largestep.figures.curves import BANDS
+from largestep.figures.labels import readable
 from largestep.figures.relu import draw_rows
 from largestep.store import Results
 
@@ -40,6 +42,32 @@ def draw(results: Results) -> Mapping[str, Figure]:
         "neurons": draw_plane(
             capped.sel(schedule=[SMALL, LARGE[2]]), STUDENT, TEACHER_ANGLES, TEACHER_OUTPUTS
         ),
+    }
+
+
+def play(results: Results) -> dict[str, Any]:
+    """Return the first seed's neurons along both trainings, for the page's `neurons`."""
+    curves = results["capped"].dataset.parameters.isel(seed=0).dropna("step", how="all")
+    chosen = np.unique(np.geomspace(1, curves.sizes["step"], 60).astype(int)) - 1
+    curves = curves.isel(step=chosen)
+    tracks = {}
+    for schedule in (SMALL, LARGE[2]):
+        thetas = curves.sel(schedule=schedule).transpose("step", "parameter").values
+        (inputs, _), (outputs, _) = STUDENT.unpack(thetas)
+        tracks[schedule] = np.concatenate([inputs, outputs[:, 0, :, np.newaxis]], axis=-1)
+    every = np.stack(list(tracks.values()))
+    mass = np.abs(every[..., 2]) * np.linalg.norm(every[..., :2], axis=-1)
+    return {
+        "neurons": {
+            "steps": curves.step.values.tolist(),
+            "schedules": [
+                {"label": readable(label), "neurons": track.round(3).tolist()}
+                for label, track in tracks.items()
+            ],
+            "teachers": np.column_stack([TEACHER_ANGLES, TEACHER_OUTPUTS]).tolist(),
+            "reach": round(1.05 * float(np.abs(every[..., :2]).max()), 2),
+            "mass": float(mass.max()),
+        }
     }
 
 
