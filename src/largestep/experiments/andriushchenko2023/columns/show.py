@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from largestep.experiments.andriushchenko2023.columns.compute import LARGE, SMALL
 from largestep.experiments.claims import Claim, Control
 from largestep.experiments.phases import next_seed
-from largestep.figures.style import figure, label_panels
+from largestep.figures.style import figure, label_panels, legend_above
 from largestep.store import Results
 
 PROBLEMS = ("diagonal", "teacher-student", "three-layer", "regression-1d")
@@ -37,7 +37,7 @@ def draw(results: Results) -> Mapping[str, Figure]:
         ax.set_title(problem, fontsize=9)
         ax.set_ylabel(f"columns of the Jacobian, means over {len(columns.seed)} seeds")
         ax.grid(visible=False)
-    axes[0].legend(fontsize=7, loc="lower left", frameon=True)
+    legend_above(drawing, axes[0], "")
     label_panels(axes)
     return {"figure": drawing}
 
