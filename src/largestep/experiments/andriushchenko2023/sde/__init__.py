@@ -17,8 +17,8 @@ seeds 0, 1, 5 and 7 take 30 001 steps instead of 100 001: the plateau is reached
 For every problem, measure and time the table gives the ratio of the medians SDE over SGD; a dot
 marks where the energy test rejects that the two samples have one distribution (5 %, permutation
 p-values, Holm's correction over all comparisons). Problems whose typical loss drifts by a factor
-1.5 between 20–35 % and 35–49 % are marked. The claims are on every problem, marked or not: for each
-seed the SDE's median over a stretch of training over SGD's, on the same seed. A distribution that is
+1.5 between 20–35 % and 35–49 % are marked. The claims are on every problem, marked or not: for a
+seed the SDE's median over a stretch of training over SGD's on that seed. A distribution that is
 not rejected is not thereby shown to be the same; with 50 seeds the test is sharper.
 
 The textbook's SDEs have noise that follows the loss, each example's own or that of all, and are run
