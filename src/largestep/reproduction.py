@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import product
 from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ def reproduce(
         frozen.refuse_changed(chosen)
     _files.prepare_folder(out)
     broken = set()
-    for experiment, confirming in [(e, c) for e in chosen for c in ([False, True][: 1 + confirm])]:
+    for experiment, confirming in product(chosen, (False, True) if confirm else (False,)):
         first = frozen.FIRST_SEED if confirming else 0
         parent = out / CONFIRMED if confirming else out
         budget = Budget(

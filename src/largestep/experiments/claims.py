@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ Verdict = Literal["holds", "does not hold", "undecided", "not discriminating"]
 Values = Callable[[Results], Any]
 """Results → one number for each seed, NaN where a seed has none (it diverged)."""
 
-_MOST_SEEDS = 1000
+_NUMBERS_OF_SEEDS = np.unique(np.geomspace(2, 1000, 40).astype(int))
 
 
 @dataclass(frozen=True)
@@ -162,12 +163,18 @@ class Claim:
         if len(usable) == 0:
             return f"none of the {self.over} has a value: all have diverged, or none was measured"
         ordered = np.sort(usable)
-        for n in range(len(usable) + 1, _MOST_SEEDS + 1):
+
+        def decided(n: int) -> bool:
             # As many as n, each of these as often as the others.
             like_these = ordered[((np.arange(n) + 0.5) * len(usable) / n).astype(int)]
-            if self._verdict(self._interval(like_these)) != "undecided":
-                return f"{n} {self.over} like these would decide, {len(usable)} do not"
-        return f"{_MOST_SEEDS} {self.over} like these would not decide either"
+            return self._verdict(self._interval(like_these)) != "undecided"
+
+        tried = [len(usable), *_NUMBERS_OF_SEEDS[len(usable) < _NUMBERS_OF_SEEDS]]
+        for fewer, n in pairwise(tried):
+            if decided(n):
+                least = next(m for m in range(fewer + 1, n + 1) if decided(m))
+                return f"{least} {self.over} like these would decide, {len(usable)} do not"
+        return f"{tried[-1]} {self.over} like these would not decide either"
 
 
 def _middle(values: Any) -> float | None:

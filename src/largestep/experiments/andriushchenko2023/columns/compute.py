@@ -49,7 +49,7 @@ def compute(budget: Budget) -> Results:
                     partial(dead_dependent_rank, columns),
                     "columns of the Jacobian",
                     ("kind",),
-                    coords={"kind": ["dead", "dependent", "rank"]},
+                    coords={"kind": np.array(["dead", "dependent", "rank"])},
                 )
             ],
             threads=budget.threads,

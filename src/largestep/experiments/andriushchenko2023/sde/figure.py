@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from largestep.figures import curves
 from largestep.figures.style import figure, label_panels, legend_above
 
-__all__ = ["draw_agreement", "draw_curves"]
+__all__ = ["draw_agreement", "draw_curves", "draw_textbook"]
 
 
 def draw_curves(
@@ -48,6 +48,33 @@ def draw_curves(
 
 def _column(quantity: str) -> int:
     return {"train_loss": 0, "test_loss": 1, "jacobian_rank": 3}.get(quantity, 2)
+
+
+def draw_textbook(problems: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
+    """Draw loss, coordinates and survival of SGD and of three SDEs over the large-step phase.
+
+    Parameters
+    ----------
+    problems : {problem: {way: dataset with dimensions seed and step}}.
+    """
+    drawing, axes = figure(len(problems), 3, size=(12, 2.8 * len(problems) + 0.5))
+    for row, (name, ways) in enumerate(problems.items()):
+        panels = axes[3 * row : 3 * row + 3]
+        last = min(float(dataset.step[-1]) for dataset in ways.values())
+        together = xr.concat(
+            [dataset.sel(step=slice(None, last)) for dataset in ways.values()],
+            xr.DataArray(list(ways), dims="schedule", name="schedule"),
+            combine_attrs="drop_conflicts",
+            data_vars="all",
+            join="inner",
+        )
+        curves.bands(panels[0], together.train_loss, log=True)
+        panels[0].set_ylabel(f"{name}: training loss")
+        curves.bands(panels[1], together.nonzero_coordinates)
+        curves.survival(panels[2], together)
+    legend_above(drawing, axes[0], "")
+    label_panels(axes)
+    return drawing
 
 
 def draw_agreement(table: xr.Dataset) -> Figure:

@@ -20,7 +20,11 @@ from largestep.experiments.andriushchenko2023.sde.compute import (
     VARYING_RUN,
     quantities,
 )
-from largestep.experiments.andriushchenko2023.sde.figure import draw_agreement, draw_curves
+from largestep.experiments.andriushchenko2023.sde.figure import (
+    draw_agreement,
+    draw_curves,
+    draw_textbook,
+)
 from largestep.experiments.claims import Claim, Control
 from largestep.experiments.experiment import Caption
 from largestep.experiments.phases import next_seed, ratio
@@ -32,7 +36,7 @@ ON_PLATEAU = ("30%", "49%")
 
 
 def draw(results: Results) -> Mapping[str, Figure]:
-    """Draw the curves of SGD and of the SDE, and the table of their agreement."""
+    """Draw SGD and the SDE, the table of their agreement, and the textbook's SDEs."""
     rows = {
         name: (results[f"{name}/{SGD_RUN}"].dataset, results[f"{name}/{SDE_RUN}"].dataset)
         for name, ways in results.items()
@@ -41,6 +45,15 @@ def draw(results: Results) -> Mapping[str, Figure]:
     return {
         "figure": draw_curves(rows, quantities),
         "agreement": draw_agreement(results[TABLE].dataset),
+        "textbook": draw_textbook(
+            {
+                problem: {
+                    way: results[f"{problem}/{way}"].dataset
+                    for way in (SGD_RUN, SDE_RUN, EXAMPLE_RUN, LOSS_RUN)
+                }
+                for problem in TEXTBOOK_PROBLEMS
+            }
+        ),
     }
 
 

@@ -16,18 +16,23 @@ from largestep.experiments.setting import Setting
 from largestep.schedules import constant, decay
 from largestep.store import Results
 
-SWEEP, HELD, HELD_LOW = "sweep", "HoldLoss", "HoldLoss, target 1e-4"
+SWEEP, LENGTHS, HELD, HELD_LOW = "sweep", "lengths", "HoldLoss", "HoldLoss, target 1e-4"
+PHASES = {"10%": 0.1, "30%": 0.3, "50%": 0.5}
 HELDS: dict[str, Dynamics] = {HELD: HoldLoss(), HELD_LOW: HoldLoss(target=1e-4)}
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One problem, the step sizes tried on it, and the small one that follows."""
+    """One problem, the step sizes tried on it, the small one that follows, and the paper's large.
+
+    The large one is followed by the small one after phases of three lengths, too.
+    """
 
     setting: Setting
     steps: int
     step_sizes: tuple[float, ...]
     afterwards: float
+    large: float
 
 
 def sweeps() -> dict[str, Sweep]:
@@ -40,7 +45,8 @@ def sweeps() -> dict[str, Sweep]:
                 *(0.02, 0.05, 0.1, 0.15, 0.2, 0.22, 0.24, 0.25),
                 *(0.26, 0.27, 0.28, 0.3, 0.33, 0.37, 0.42, 0.5),
             ),
-            0.1,
+            afterwards=0.1,
+            large=0.282,
         ),
         "teacher-student": Sweep(
             teacher_student(),
@@ -49,7 +55,8 @@ def sweeps() -> dict[str, Sweep]:
                 *(0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35),
                 *(0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 1.0),
             ),
-            0.09,
+            afterwards=0.09,
+            large=0.455,
         ),
     }
 
@@ -81,6 +88,14 @@ def compute(budget: Budget) -> Results:
             progress=budget.described(f"step-sizes, {name}"),
         ).assign_coords(eta=("schedule", list(sweep.step_sizes)))
         results[f"{name}/{SWEEP}"] = tried.assign_attrs(zero_loss=sweep.setting.problem.zero_loss)
+        results[f"{name}/{LENGTHS}"] = run(
+            dynamics,
+            {
+                length: decay(sweep.large, factor=sweep.large / sweep.afterwards, at=at)
+                for length, at in PHASES.items()
+            },
+            progress=budget.described(f"step-sizes, {name}, lengths"),
+        )
         for way, held in HELDS.items():
             results[f"{name}/{way}"] = run(
                 held, progress=budget.described(f"step-sizes, {name}, {way}")

@@ -2,16 +2,23 @@
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from largestep.experiments.andriushchenko2023.step_sizes.compute import HELD, HELD_LOW, SWEEP
+from largestep.experiments.andriushchenko2023.step_sizes.compute import (
+    HELD,
+    HELD_LOW,
+    LENGTHS,
+    PHASES,
+    SWEEP,
+)
 from largestep.experiments.andriushchenko2023.step_sizes.figure import draw_window
 from largestep.experiments.claims import Claim, Control
 from largestep.experiments.experiment import Caption
-from largestep.experiments.phases import next_seed, ratio
+from largestep.experiments.phases import falls, next_seed, ratio
 from largestep.store import Results
 
 PROBLEMS = ("diagonal", "teacher-student")
@@ -54,6 +61,10 @@ def draw(results: Results) -> Mapping[str, Figure]:
 def _end(quantity: xr.DataArray) -> np.ndarray:
     """Return the (step sizes, seeds) last values."""
     return quantity.isel(step=-1).transpose("schedule", "seed").values
+
+
+def _test_loss(dataset: xr.Dataset) -> xr.DataArray:
+    return dataset.test_loss
 
 
 def _against_tiny(problem: str, side: str, results: Results) -> np.ndarray:
@@ -184,6 +195,22 @@ CLAIMS: tuple[Claim, ...] = tuple(
             (1.0, WINDOW),
             control=Control(HELD_LOW, partial(_lands, problem, HELD_LOW)),
             whose="our own",
+        ),
+        *(
+            falls(
+                f"{problem}/{LENGTHS}",
+                quantity,
+                name,
+                from_schedule=shorter,
+                to_schedule=longer,
+                sentence=(
+                    "The longer the phase alone, the lower the final "
+                    f"{name}: {longer} against {shorter} ({problem})."
+                ),
+                remark="; the same step size follows",
+            )
+            for name, quantity in (("sparsity", sparsity), ("test loss", _test_loss))
+            for shorter, longer in pairwise(PHASES)
         ),
     )
 )
