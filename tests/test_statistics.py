@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from largestep.statistics import cliffs_delta, energy_test, holm
+from largestep.statistics import (
+    cliffs_delta,
+    energy_test,
+    holm,
+    mean_interval,
+    median_interval,
+    share_interval,
+)
 
 
 def test_the_distance_is_that_of_its_definition(rng):
@@ -87,3 +94,65 @@ def test_the_energy_test_has_no_scale(rng):
 def test_p_values_are_shares(bad):
     with pytest.raises(ValueError, match="p_values must"):
         holm(np.array(bad))
+
+
+SIZES = (5, 20, 50)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_intervals_of_shares_cover_at_least_as_often_as_they_say(n):
+    intervals = [share_interval(k, n) for k in range(n + 1)]
+    # Not simulated: with every number of successes the coverage is a sum. The edges count too.
+    for p in np.r_[0.0, 1e-3, np.linspace(0.01, 0.99, 99), 0.999, 1.0]:
+        covered = np.array([i.low <= p <= i.high for i in intervals])
+        assert stats.binom.pmf(np.arange(n + 1), n, p) @ covered >= 0.95 - 1e-9
+    # It is exact: a share at the end of an interval is missed on that side in 2.5 %.
+    for k, interval in enumerate(intervals[1:], start=1):
+        assert stats.binom.sf(k - 1, n, interval.low) == pytest.approx(0.025)
+
+
+def test_an_interval_of_a_share_is_never_a_point():
+    assert share_interval(5, 5).low == pytest.approx(0.478, abs=1e-3)
+    assert share_interval(0, 20).high == pytest.approx(0.168, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("law", ["normal", "lognormal", "cauchy", "ties"])
+def test_intervals_of_medians_cover_whatever_the_law(n, law, rng):
+    draws = {
+        "normal": lambda size: rng.standard_normal(size),
+        "lognormal": lambda size: rng.lognormal(sigma=2.0, size=size) - 1.0,
+        "cauchy": lambda size: rng.standard_cauchy(size),
+        "ties": lambda size: np.round(rng.standard_normal(size)),
+    }
+    samples = draws[law]((4000, n))
+    intervals = [median_interval(sample) for sample in samples]
+    coverage = np.mean([i.low <= 0.0 <= i.high for i in intervals])
+    level = intervals[0].level
+    # 95 % within 1.5, or more where the method's steps are wide, and then it says so.
+    assert 0.935 <= level <= 0.97
+    if law == "ties":
+        assert coverage >= level - 0.01
+    else:
+        assert coverage == pytest.approx(level, abs=0.012)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_intervals_of_means_cover_normal_values(n, rng):
+    samples = rng.standard_normal((4000, n))
+    intervals = [mean_interval(sample) for sample in samples]
+    assert np.mean([i.low <= 0.0 <= i.high for i in intervals]) == pytest.approx(0.95, abs=0.015)
+    low, high = stats.t.interval(0.95, n - 1, samples[0].mean(), stats.sem(samples[0]))
+    assert intervals[0][:2] == pytest.approx((low, high))
+
+
+def test_too_few_values_have_no_interval():
+    assert median_interval(np.arange(4.0)) is None
+    assert median_interval(np.empty(0)) is None
+    assert mean_interval(np.array([1.0, 2.0])) is None
+    # A mean of values that are all equal has no spread to go by.
+    assert mean_interval(np.full(9, 0.7)) is None
+    with pytest.raises(ValueError, match="yes must be at most n = 3, got 4"):
+        share_interval(4, 3)
+    with pytest.raises(ValueError, match="n"):
+        share_interval(0, 0)

@@ -9,18 +9,26 @@ import platform
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import largestep
 from largestep import _files, provenance
-from largestep.experiments import catalogue
+from largestep.experiments import catalogue, frozen
 from largestep.experiments.budget import Budget
 from largestep.experiments.experiment import Experiment
 
-__all__ = ["report", "reproduce"]
+if TYPE_CHECKING:
+    from largestep.report.page import Section
+
+__all__ = ["CONFIRMED", "report", "reproduce"]
+
+CONFIRMED = "confirmed"
+"""The folder, among those of the experiments, of their results on fresh seeds."""
 
 
 def reproduce(
@@ -33,6 +41,7 @@ def reproduce(
     data: Path | None = None,
     progress: bool = False,
     only_figures: bool = False,
+    confirm: bool = False,
 ) -> Path:
     """Reproduce experiments into a folder and return the path of the page.
 
@@ -49,13 +58,16 @@ def reproduce(
     seeds : number of seeds; by default each experiment's own.
     quick, threads, data, progress : as in `experiments.Budget`.
     only_figures : draw whatever results are stored, in any case, and compute nothing.
+    confirm : check the frozen claims (`experiments.frozen`) on as many seeds more, from 1000 on,
+        which no bound was chosen on; the page shows both verdicts.
 
     Raises
     ------
     OSError
         If the folder can't be written to, or another process is writing to it.
     ValueError
-        If an experiment is unknown, `only_figures` finds no results, or every experiment is broken.
+        If an experiment is unknown, `only_figures` finds no results, every experiment is broken, or
+        claims are to be confirmed that are not the frozen ones.
     ModuleNotFoundError
         If a named experiment needs PyTorch and it is missing.
     """
@@ -63,29 +75,33 @@ def reproduce(
     needs_torch = any(experiment.needs_torch for experiment in chosen) and not only_figures
     if needs_torch and find_spec("torch") is None:
         import largestep.deep  # noqa: F401  (says what to install)
+    if confirm:
+        frozen.refuse_changed(chosen)
     with _files.exclusive(_files.prepare_folder(out)):
-        broken = 0
-        for experiment in chosen:
-            folder = _files.prepare_folder(out / experiment.name)
-            _files.clear(folder)
+        broken = set()
+        for experiment, confirming in product(chosen, (False, True) if confirm else (False,)):
+            first = frozen.FIRST_SEED if confirming else 0
+            parent = out / CONFIRMED if confirming else out
             budget = Budget(
-                list(range(experiment.seeds if seeds is None else seeds)),
+                list(range(first, first + (experiment.seeds if seeds is None else seeds))),
                 quick=quick,
                 threads=threads,
                 progress=progress,
                 folder=out / "runs",
                 data=data,
             )
+            folder = _files.prepare_folder(parent / experiment.name)
+            _files.clear(folder)
             try:
-                state = _State.read(experiment, folder)
+                state = _State.read(experiment, folder, pictures=not confirming)
                 if only_figures:
                     state.show()
                 else:
                     state.bring_up_to_date(budget)
             except (ImportError, SyntaxError) as error:
                 print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
-                broken += 1
-        if broken == len(chosen):
+                broken.add(experiment.name)
+        if len(broken) == len(chosen):
             raise ValueError("no experiment is left: every one is broken")
         return _report(out)
 
@@ -112,6 +128,7 @@ class _State:
     ----------
     computing, showing : the code that computes results, and that which makes the rest of them.
     config : what `config.json` says; empty if it can't be read.
+    pictures : whether figures are drawn beside the claims.
     """
 
     experiment: Experiment
@@ -119,12 +136,13 @@ class _State:
     computing: provenance.Closure
     showing: provenance.Closure
     config: dict[str, Any]
+    pictures: bool
 
     @classmethod
-    def read(cls, experiment: Experiment, folder: Path) -> "_State":
+    def read(cls, experiment: Experiment, folder: Path, *, pictures: bool) -> "_State":
         """Return the state of a folder."""
         module = f"{experiment.package}.show"
-        shown = [(module, name) for name in ("CLAIMS", "draw", "animate")]
+        shown = [(module, name) for name in ("CLAIMS", "CAPTIONS", "draw", "animate", "play")]
         computing = provenance.closure((f"{experiment.package}.compute", "compute"))
         showing = provenance.closure(
             *(root for root in shown if provenance.defines(*root)), (__name__, "_draw")
@@ -133,7 +151,7 @@ class _State:
             config = _files.read_json(folder / "config.json", sealed=True)
         except (OSError, ValueError):
             config = {}
-        return cls(experiment, folder, computing, showing, config)
+        return cls(experiment, folder, computing, showing, config, pictures)
 
     def key(self, budget: Budget) -> str:
         """Return what stands for everything that decides the results."""
@@ -167,10 +185,21 @@ class _State:
                 **self.computing.versions,
             },
         }
-        results = store.taken_up_or_computed(
-            self.results, config, lambda: self.experiment.compute(budget)
-        )
-        self._show(results, config)
+
+        def computed() -> Any:
+            started = datetime.now(UTC)
+            results = self.experiment.compute(budget)
+            # Before it is stored with the results: how they were made belongs to them.
+            config["made"] = {
+                "at": started.isoformat(timespec="seconds"),
+                "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+                "commit": provenance.commit(),
+                "machine": provenance.machine(),
+            }
+            return results
+
+        store.taken_up_or_computed(self.results, config, computed)
+        self.show()
 
     def show(self) -> None:
         """Check the claims of the stored results and draw them, in any case."""
@@ -179,9 +208,10 @@ class _State:
         self._show(*store.load(self.results))
 
     def _show(self, results: Any, config: dict[str, Any]) -> None:
-        made = _draw(self.experiment, self.folder, results)
+        made = _draw(self.experiment, self.folder, results, pictures=self.pictures)
         self.config = {
             **config,
+            "captions": {name: vars(said) for name, said in self.experiment.captions.items()},
             "files": {name: _files.digest(self.folder / name) for name in ("results.nc", *made)},
         }
         self.config["shown"] = self._shown()
@@ -204,19 +234,25 @@ class _State:
         )
 
 
-def _draw(experiment: Experiment, folder: Path, results: Any) -> list[str]:
+def _draw(experiment: Experiment, folder: Path, results: Any, *, pictures: bool) -> list[str]:
     """Write the claims and the figures of results; return the names of the files."""
+    from largestep import store
     from largestep.figures.style import write_figure
 
-    made = ["claims.json"]
+    made = ["claims.json", "ends.csv"]
     claims = [claim.check(results) for claim in experiment.claims]
-    for name, figure in experiment.draw(results).items():
+    for name, figure in experiment.draw(results).items() if pictures else ():
         write_figure(folder / name, figure)
         made += [f"{name}.svg", f"{name}.png"]
-    animate = experiment.animate
+    animate = experiment.animate if pictures else None
     if animate is not None:
         _files.atomically(folder / "animation.gif", lambda path: animate(results, path))
         made.append("animation.gif")
+    play = experiment.play if pictures else None
+    if play is not None:
+        _files.write_json(folder / "play.json", play(results))
+        made.append("play.json")
+    store.write_ends(folder / "ends.csv", results)
     _files.write_json(folder / "claims.json", claims)
     return made
 
@@ -236,51 +272,95 @@ def report(out: Path) -> Path:
 
 
 def _report(out: Path) -> Path:
-    from largestep.report.page import Section, write_page
+    from largestep.report.page import LeftOut, Made, NotRun, write_claims, write_page
 
-    sections, left_out = [], []
+    sections, not_run, left_out = [], [], []
     for name, experiment in catalogue.find().items():
-        folder = out / name
-        if not (folder / "config.json").exists():
-            continue
         try:
-            config = _as_written(folder)
-            pictures = [p for p in config["files"] if Path(p).suffix in (".svg", ".gif")]
-            claims = _files.read_json(folder / "claims.json")
+            section = _section(experiment, out)
         except (OSError, ValueError) as error:
-            left_out.append(f"{folder} is left out of the page: {error}")
+            print(f"{out / name} is left out of the page: {error}", file=sys.stderr)
+            left_out.append(LeftOut(experiment, str(error)))
+            continue
+        if section is None:
+            not_run.append(NotRun(experiment, frozen.sentences(name)))
         else:
-            sections.append(Section(experiment, folder, pictures, claims=claims, config=config))
+            sections.append(section)
     if not sections:
-        hint = f"{out} holds no results: run `largestep reproduce` first"
-        raise FileNotFoundError("; ".join(left_out) or hint)
-    for line in left_out:
-        print(line, file=sys.stderr)
+        raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
     names = " ".join(section.experiment.name for section in sections)
     numbers = {
         len(s.config["seeds"]) for s in sections if len(s.config["seeds"]) != s.experiment.seeds
     }
     seeds = f" --seeds {max(numbers)}" if numbers else ""
     quick = " --quick" if any(section.config["quick"] for section in sections) else ""
+    confirm = " --confirm" if any(section.confirmed for section in sections) else ""
     page = out / "report.html"
-    write_page(page, sections, f"largestep reproduce {names}{seeds}{quick}")
+    made = Made(
+        f"largestep reproduce {names}{seeds}{quick}{confirm}",
+        provenance.commit(),
+        provenance.machine(),
+        f"{datetime.now(UTC):%Y-%m-%d}",
+        frozen.digest(),
+    )
+    write_claims(out / "claims.csv", sections)
+    write_page(page, sections, not_run, left_out, made)
     return page
 
 
-def _as_written(folder: Path) -> dict[str, Any]:
-    """Return what a folder's configuration says.
+def _section(experiment: Experiment, out: Path) -> "Section | None":
+    """Return what a folder holds of an experiment, None if nothing.
 
     Raises
     ------
-    OSError, ValueError
-        If a file that it names is missing or not as it says.
+    ValueError
+        If it holds what can't be shown; the error says why, and what to do.
     """
-    config: dict[str, Any] = _files.read_json(folder / "config.json", sealed=True)
+    from largestep.report.page import Section
+
+    folder, again = out / experiment.name, out / CONFIRMED / experiment.name
+    config = _finished(folder)
+    if config is None:
+        return None
+    claims = _files.read_json(folder / "claims.json")
+    if any("control" not in claim for claim in claims):
+        raise ValueError(
+            "it was checked by an older largestep; "
+            f"`largestep reproduce {experiment.name} --only-figures` checks it again"
+        )
+    confirmed = _finished(again)
+    return Section(
+        experiment,
+        folder,
+        claims=claims,
+        config=config,
+        confirmed=[] if confirmed is None else _files.read_json(again / "claims.json"),
+        fresh_seeds=[] if confirmed is None else confirmed["seeds"],
+    )
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    """Return what a folder's configuration says, None if it has none.
+
+    Raises
+    ------
+    ValueError
+        If it can't be read, or what it names is not there as it says.
+    """
     try:
-        files = dict(config["files"])
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{folder / 'config.json'} names no files") from None
-    for name, written in files.items():
-        if _files.digest(folder / Path(name).name) != written:
-            raise ValueError(f"{folder / name} is damaged: it is not as it was written")
+        config: dict[str, Any] = _files.read_json(folder / "config.json", sealed=True)
+        for name, digest in config["files"].items():
+            path = folder / Path(name).name
+            if not path.is_file() or _files.digest(path) != digest:
+                raise ValueError(
+                    f"{name} is not as it was written; `largestep reproduce {folder.name}` "
+                    "makes it again"
+                )
+        wanting = {"seeds", "quick", "versions", "code"} - set(config)
+        if wanting:
+            raise ValueError(f"config.json does not say {', '.join(sorted(wanting))}")
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"config.json cannot be read: {error!r}") from error
     return config

@@ -11,10 +11,12 @@ import xarray as xr
 
 from largestep import _files
 
-__all__ = ["Results", "load", "save", "taken_up_or_computed", "to_bytes"]
+__all__ = ["Results", "load", "save", "taken_up_or_computed", "to_bytes", "write_ends"]
 
 Results = xr.DataTree
 """The datasets of one experiment, a node for each simulation, under the names that group them."""
+
+_MOST_ENDS = 10_000
 
 
 def save(path: Path, results: Results, config: Mapping[str, Any]) -> None:
@@ -39,6 +41,31 @@ def to_bytes(tree: Results) -> bytes:
     buffer = io.BytesIO()
     tree.to_netcdf(buffer, engine="h5netcdf", format="NETCDF4", encoding=encoding)
     return buffer.getvalue()
+
+
+def write_ends(path: Path, results: Results) -> None:
+    """Write what is there at the end of training as CSV: a line for each number.
+
+    Its columns are the group, the variable, whatever dimensions there are and the value. Variables
+    with more than 10 000 numbers at the end are left to the NetCDF file.
+    """
+    import pandas as pd
+
+    tables = []
+    for node in results.subtree:
+        for name, variable in node.to_dataset(inherit=False).data_vars.items():
+            end = variable.isel(step=-1, drop=True) if "step" in variable.dims else variable
+            if end.size > _MOST_ENDS:
+                continue
+            values = end.drop_vars([c for c in end.coords if c not in end.dims])
+            table = values.rename("value").to_dataframe().reset_index() if end.dims else None
+            if table is None:
+                table = pd.DataFrame({"value": [end.item()]})
+            tables.append(table.assign(group=node.path.lstrip("/"), variable=name))
+    ends = pd.concat(tables, ignore_index=True)
+    dims = [c for c in ends.columns if c not in ("group", "variable", "value")]
+    ends = ends[["group", "variable", *dims, "value"]]
+    _files.atomically(path, lambda temporary: ends.to_csv(temporary, index=False))
 
 
 def load(path: Path) -> tuple[Results, dict[str, Any]]:

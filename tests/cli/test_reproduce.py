@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
-from largestep import store
-from largestep.reproduction import reproduce
+from largestep import _files, store
+from largestep.experiments import frozen
+from largestep.reproduction import report, reproduce
 
 QUICK = ["reproduce", "diagonal", "--quick", "--seeds", 3, "--out"]
 
@@ -18,6 +19,14 @@ def reproduced(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     reproduce(["diagonal"], out, quick=True, seeds=3)
     return out
+
+
+@pytest.fixture
+def frozen_as_it_stands(tmp_path, monkeypatch):
+    """Freeze the claims as they are now, in another file."""
+    monkeypatch.setattr(frozen, "FILE", tmp_path / "frozen.json")
+    frozen.freeze()
+    return frozen.FILE
 
 
 def times(folder):
@@ -48,6 +57,46 @@ def test_the_page_stands_alone(reproduced):
     assert "https://" not in page
     assert "Diagonal linear networks" in page
     assert "A quick look" in page
+    # Where there are no results of it, it is said.
+    assert "ResNet-18 on CIFAR-10" in page
+    assert "not run here" in page
+
+
+def test_fresh_seeds_confirm_what_was_frozen(tmp_path, frozen_as_it_stands):
+    reproduce(["surface"], tmp_path, quick=True, seeds=2, confirm=True)
+    again = tmp_path / "confirmed" / "surface"
+    assert {path.name for path in again.iterdir()} == {"results.nc", "claims.json", "config.json"}
+    assert json.loads((again / "config.json").read_text())["seeds"] == [1000, 1001]
+    assert json.loads((tmp_path / "surface" / "config.json").read_text())["seeds"] == [0, 1]
+    page = (tmp_path / "report.html").read_text()
+    assert "on fresh seeds" in page
+    assert frozen.digest()[:16] in page
+    assert "--confirm" in page
+
+
+def test_claims_that_are_not_the_frozen_ones_are_not_confirmed(tmp_path, frozen_as_it_stands):
+    written = json.loads(frozen_as_it_stands.read_text())
+    written["surface"][0]["bound"] = 0.5
+    frozen_as_it_stands.write_text(json.dumps(written))
+    out = tmp_path / "results"
+    with pytest.raises(ValueError, match=r"surface can't be confirmed.*lower test loss than"):
+        reproduce(["surface"], out, quick=True, seeds=1, confirm=True)
+    assert not out.exists()
+
+
+def test_what_an_older_version_checked_is_left_out_of_the_page(tmp_path, capsys):
+    reproduce(["surface"], tmp_path, quick=True, seeds=1)
+    folder = tmp_path / "surface"
+    claims = json.loads((folder / "claims.json").read_text())
+    for claim in claims:
+        del claim["control"]
+    _files.write_json(folder / "claims.json", claims)
+    config = json.loads((folder / "config.json").read_text())
+    config["files"]["claims.json"] = _files.digest(folder / "claims.json")
+    _files.write_json(folder / "config.json", config)
+    with pytest.raises(FileNotFoundError):
+        report(tmp_path)
+    assert "surface --only-figures` checks it again" in capsys.readouterr().err
 
 
 def test_with_nothing_to_do_nothing_is_touched_or_loaded(reproduced, process):

@@ -13,7 +13,9 @@ def test_it_computes_claims_and_draws(name, tmp_path):
     results = experiment.compute(Budget(seeds=[0, 1, 2], quick=True))
     found = [claim.check(results) for claim in experiment.claims]
     assert len({(c["claim"], c["measured"]) for c in found}) == len(found)
-    assert all(c["verdict"] in ("holds", "does not hold", "undecided") for c in found)
+    # Three seeds decide no median and no share of nine in ten.
+    assert {c["verdict"] for c in found} <= {"does not hold", "undecided"}
+    assert all(c["undecided_because"] for c in found if c["verdict"] == "undecided")
     figures = experiment.draw(results)
     assert next(iter(figures)) == "figure"
     for label, figure in figures.items():

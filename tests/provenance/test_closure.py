@@ -193,7 +193,8 @@ PAPER = "experiments/andriushchenko2023"
         (f"{PAPER}/sde/figure.py", "figure(", "figure( "),
         ("figures/style.py", '"font.size": 9', '"font.size": 8'),
         ("dynamics/sgd.py", '"""Stochastic gradient descent."""', '"""SGD."""'),
-        ("experiments/claims.py", "4999", "999"),
+        ("experiments/claims.py", "geomspace(2, 1000, 40)", "geomspace(2, 999, 40)"),
+        ("experiments/frozen.json", "{", "{ "),
         ("experiments/doe2030/__init__.py", "", "PAPER = None\n"),
         ("cli/train.py", "= 40", "= 41"),
         ("_progress.py", "10.0", "5.0"),
@@ -205,29 +206,38 @@ def test_results_stay_when_nothing_that_decides_them_changes(edited, file, old, 
 
 SMALL = {name for name, e in catalogue.find().items() if not e.needs_torch}
 DEEP = set(catalogue.find()) - SMALL
-RELU = {"regression-1d", "teacher-student", "three-layer", "sde", "rivals", "hold"}
+RELU = {
+    *("regression-1d", "teacher-student", "three-layer", "sde", "rivals", "hold"),
+    *("survival", "columns", "step-sizes"),
+}
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "lost"),
     [
         ("dynamics/sam.py", "uphill[j] = theta[j]", "uphill[j] = 2 * theta[j]", {"rivals"}),
-        ("dynamics/sde.py", "self.substeps", "self.substeps + 0", {"sde"}),
-        ("dynamics/hold_loss.py", "divisor: float = 2.0", "divisor: float = 3.0", {"hold"}),
+        ("dynamics/sde.py", "self.substeps", "self.substeps + 0", {"sde", "shrinkage"}),
+        ("dynamics/loss_noise_sde.py", "level = 0.0", "level = 0.0 + 0.0", {"sde"}),
+        (
+            "dynamics/hold_loss.py",
+            "divisor: float = 2.0",
+            "divisor: float = 3.0",
+            {"hold", "hold-elsewhere", "survival", "step-sizes"},
+        ),
         ("dynamics/kernel.py", "mark = 0", "mark = 0 + 0", SMALL),
         ("networks/relu.py", "hidden = 0", "hidden = 0 + 0", RELU),
         (
             f"{PAPER}/three_layer/setting.py",
             "steps=10_001",
             "steps=10_002",
-            {"three-layer", "hold"},
+            {"three-layer", "hold", "survival", "columns"},
         ),
         ("schedules.py", "def exponential(start", "def exponential(begin", DEEP),
         (
             "measures/trajectory.py",
             "return thetas",
             "return +thetas",
-            {"surface", "one-dimension", "teacher-student"},
+            {"surface", "one-dimension", "teacher-student", "bouncing"},
         ),
         ("deep/measures/errors.py", "argmax(1)", "argmax(dim=1)", DEEP),
         ("deep/measures/movement.py", "1.0 - float", "1 - float", set()),

@@ -34,6 +34,12 @@ def reproduce(
     only_figures: Annotated[
         bool, typer.Option("--only-figures", help="Redraw stored results; compute nothing.")
     ] = False,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm", help="Check the frozen claims on fresh seeds, 1000, 1001, …, too."
+        ),
+    ] = False,
 ) -> None:
     """Reproduce the paper's figures and check its claims over seeds.
 
@@ -56,5 +62,6 @@ def reproduce(
         data=data,
         progress=True,
         only_figures=only_figures,
+        confirm=confirm,
     )
     print(f"The page is {page}")

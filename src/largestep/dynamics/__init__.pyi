@@ -4,6 +4,7 @@ from .gd import GD as GD
 from .hold_loss import HoldLoss as HoldLoss
 from .jacobian_penalty import JacobianPenalizedGD as JacobianPenalizedGD
 from .label_noise import LabelNoise as LabelNoise
+from .loss_noise_sde import LossNoiseSDE as LossNoiseSDE
 from .sam import SAM as SAM
 from .sde import ConstantNoiseSDE as ConstantNoiseSDE
 from .sde import plateau_noise as plateau_noise

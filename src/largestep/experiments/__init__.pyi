@@ -4,6 +4,7 @@ from .catalogue import broken as broken
 from .catalogue import find as find
 from .catalogue import get as get
 from .claims import Claim as Claim
+from .claims import Control as Control
 from .experiment import Experiment as Experiment
 from .experiment import Paper as Paper
 from .setting import Setting as Setting

@@ -1,7 +1,7 @@
 """What an experiment is: what it computes, what it claims, what it shows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,41 @@ if TYPE_CHECKING:
     from largestep.experiments.setting import Setting
     from largestep.store import Results
 
-__all__ = ["Experiment", "Paper"]
+__all__ = ["Caption", "Experiment", "Paper", "Slide"]
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is said of a figure.
+
+    Attributes
+    ----------
+    text : what it shows and how it is drawn, under it; ``{seeds}`` becomes their number.
+    alt : what it looks like, for those who can't see it.
+    """
+
+    text: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Slide:
+    """One step of the talk on a paper, and where it is checked.
+
+    Attributes
+    ----------
+    says : what the talk says there.
+    reported : the paper's number, or where it shows it.
+    experiment : the name of the one that checks it.
+    claim : that experiment's claim, by its sentence.
+    alike : how the sentences of all claims begin that check the same, there and elsewhere.
+    """
+
+    says: str
+    reported: str
+    experiment: str
+    claim: str
+    alike: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,10 +61,16 @@ class Paper:
     ----------
     citation : authors, title, year.
     order : its place on the page.
+    whose : whose claims they check: the page counts them apart.
+    links : where to read it, by what the link is called.
+    slides : the talk on it, in order.
     """
 
     citation: str
     order: int
+    whose: str = "other papers"
+    links: Mapping[str, str] = field(default_factory=dict)
+    slides: tuple[Slide, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,8 +79,10 @@ class Experiment:
 
     The folder's package holds the entry and nothing that costs time to import. Beside it stand
     ``compute.py`` with ``compute(budget)``, which returns `Results`; ``show.py`` with ``CLAIMS``,
-    ``draw(results)`` (figures by file name, the first is "figure") and perhaps
-    ``animate(results, path)``; and, where others use it too, ``setting.py`` with ``setting()``.
+    ``draw(results)`` (figures by file name, the first is "figure") and perhaps ``CAPTIONS`` (each
+    figure's `Caption` by its name, the animation's as "animation"), ``animate(results, path)`` and
+    ``play(results)`` (what the page needs to let readers play with it, as JSON); and, where others
+    use it too, ``setting.py`` with ``setting()``.
 
     Attributes
     ----------
@@ -105,6 +147,16 @@ class Experiment:
     def animate(self) -> "Callable[[Results, Path], None] | None":
         """What writes a moving picture, if it has one."""
         return getattr(self.part("show"), "animate", None)
+
+    @property
+    def captions(self) -> "Mapping[str, Caption]":
+        """What is said of its figures, by their names, as far as something is."""
+        return getattr(self.part("show"), "CAPTIONS", {})
+
+    @property
+    def play(self) -> "Callable[[Results], dict[str, Any]] | None":
+        """What returns the material for the page's instrument of that name, if it has one."""
+        return getattr(self.part("show"), "play", None)
 
     @property
     def swept(self) -> bool:

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 from largestep.figures import curves
-from largestep.figures.style import colours, figure, label_panels, legend_above
+from largestep.figures.style import colours, figure, label_panels, legend_above, log_percentages
 
 __all__ = ["draw_ends", "draw_measures"]
 
@@ -22,16 +21,23 @@ def draw_measures(dataset: xr.Dataset) -> Figure:
     drawing, axes = figure(2, 3, size=(11, 6))
     curves.bands(axes[0], dataset.train_loss, log=True)
     curves.bands(axes[1], (100 * dataset.test_error).assign_attrs(long_name="test error, %"))
-    # The start, where the network guesses, would hide the rest.
-    late = dataset.test_error.where(dataset.step > 0.1 * dataset.step[-1])
-    axes[1].set_ylim(0, 1.05 * 100 * float(np.nanquantile(late, 0.98)))
+    if float(dataset.test_error.min()) > 0:
+        axes[1].set_yscale("log")
+        log_percentages(axes[1].yaxis)
     for panel, stage in zip(axes[2:4], dataset.layer.values[-2:], strict=True):
         curves.bands(panel, dataset.distinct.sel(layer=stage))
         panel.set_ylabel(f"feature sparsity, {stage}")
         panel.set_ylim(bottom=0)
     curves.bands(axes[4], dataset.step_size, log=True)
-    curves.survival(axes[5], dataset)
-    axes[5].set_ylabel("share of seeds still there")
+    if curves.everyone_survives(dataset):
+        sparsity = dataset.distinct.isel(layer=-1)
+        sparsity = sparsity.assign_attrs(long_name=f"feature sparsity, {dataset.layer.values[-1]}")
+        curves.ends(
+            axes[5], sparsity, (100 * dataset.test_error).assign_attrs(long_name="test error, %")
+        )
+    else:
+        curves.survival(axes[5], dataset)
+        axes[5].set_ylabel("share of seeds still there")
     legend_above(drawing, axes[0], "step sizes:")
     label_panels(axes)
     return drawing

@@ -2,7 +2,9 @@
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib as mpl
@@ -15,14 +17,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from largestep import _files
+from largestep.figures.svg import compact
 
 __all__ = [
     "DEPTH",
+    "Look",
     "colours",
     "figure",
     "label_panels",
     "legend_above",
     "log_percentages",
+    "looks",
     "plain",
     "write_figure",
 ]
@@ -53,32 +58,61 @@ def figure(rows: int, columns: int, *, size: tuple[float, float]) -> tuple[Figur
     return drawing, list(axes.ravel())
 
 
-def colours(labels: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each schedule: blue for the first, the small step; then ever darker red.
+@dataclass(frozen=True)
+class Look:
+    """How a line is told from others: by colour, and without it by dashes and markers."""
 
-    The longer the large-step phase, the darker, as in the paper.
+    colour: str
+    dashes: Any
+    marker: str
+
+
+_HELD = ("HoldLoss", "LossStabilization")
+_MARKERS = "os^DvPX"
+
+
+def looks(labels: Iterable[str]) -> dict[str, Look]:
+    """Return a look for each schedule: blue dashes for the first, the small step.
+
+    Then ever darker red, each with a marker of its own: the longer the large-step phase, the
+    darker, as in the paper. Step sizes that set themselves are black.
     """
-    small, *large = labels
+    small, *others = labels
+    large = [label for label in others if label not in _HELD]
     reds = mpl.colormaps["YlOrRd"]
-    shades = {
-        label: mpl.colors.to_hex(reds(0.45 + 0.5 * i / max(len(large) - 1, 1)))
-        for i, label in enumerate(large)
-    }
-    return {small: "#3b6fb6", **shades}
+    found = {small: Look("#2f62ab", (0, (5, 2)), "")}
+    for i, label in enumerate(large):
+        shade = mpl.colors.to_hex(reds(0.45 + 0.5 * i / max(len(large) - 1, 1)))
+        found[label] = Look(shade, "-", _MARKERS[i % len(_MARKERS)])
+    for label in others:
+        if label in _HELD:
+            found[label] = Look("#1a1a1a", (0, (6, 1.5, 1, 1.5)), "")
+    return found
+
+
+def colours(labels: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each schedule's look."""
+    return {label: look.colour for label, look in looks(labels).items()}
 
 
 def label_panels(axes: Iterable[Axes]) -> None:
     """Give every panel its letter."""
-    for letter, ax in zip("abcdefghijklmnop", axes, strict=False):
+    for letter, ax in zip(ascii_lowercase, axes, strict=False):
         ax.set_title(letter, loc="left", fontweight="bold", fontsize=10)
 
 
 def legend_above(drawing: Figure, ax: Axes, title: str = "step size η:") -> None:
     """Put the legend of one panel above the whole figure, in one row."""
     handles, labels = ax.get_legend_handles_labels()
-    empty = Line2D([], [], linestyle="none")
+    if title:
+        handles, labels = [Line2D([], [], linestyle="none"), *handles], [title, *labels]
     drawing.legend(
-        [empty, *handles], [title, *labels], loc="outside upper center", ncols=len(labels) + 1
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=len(labels),
+        frameon=False,
+        handlelength=3,
     )
 
 
@@ -101,6 +135,9 @@ def write_figure(stem: Path, figure: Figure) -> None:
         # The salt of the names in an SVG is read when it is written.
         with mpl.rc_context(_SETTINGS):
             figure.savefig(drawn, format=kind, **options)
-        _files.write_bytes(stem.with_suffix(f".{kind}"), drawn.getvalue())
+        content = drawn.getvalue()
+        if kind == "svg":
+            content = compact(content.decode()).encode()
+        _files.write_bytes(stem.with_suffix(f".{kind}"), content)
         # What the first drawing has laid out stays where it is.
         figure.set_layout_engine("none")

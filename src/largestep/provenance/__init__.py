@@ -2,5 +2,6 @@
 
 from largestep.provenance.closure import Closure, Sources, closure, defines
 from largestep.provenance.identity import fingerprint
+from largestep.provenance.origin import commit, machine
 
-__all__ = ["Closure", "Sources", "closure", "defines", "fingerprint"]
+__all__ = ["Closure", "Sources", "closure", "commit", "defines", "fingerprint", "machine"]

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import xarray as xr
 
 from largestep.experiments.andriushchenko2023.sde import compute as sde
@@ -53,21 +54,34 @@ def test_a_diverged_seed_leaves_no_comparison(rng):
     assert found.p.notnull().values.tolist() == [True, True, True, False, False]
 
 
-def test_a_drifting_loss_is_shown_and_not_counted(rng):
-    sgd, drifting = runs(rng), runs(rng, drift=0.1)
+def test_a_drifting_loss_is_marked(rng):
     flat, other = sde.REFERENCE, "diagonal, data 1"
-    results = {
-        f"{flat}/SGD": sgd,
-        f"{flat}/SDE": sgd,
-        f"{other}/SGD": drifting,
-        f"{other}/SDE": runs(rng, factor=5.0),
-    }
-    found = sde.agreement(results)
+    found = sde.agreement(
+        {
+            f"{flat}/SGD": runs(rng),
+            f"{flat}/SDE": runs(rng),
+            f"{other}/SGD": runs(rng, drift=0.1),
+            f"{other}/SDE": runs(rng, factor=5.0),
+        }
+    )
     assert found.flat.values.tolist() == [True, False]
     assert found.ratio.sel(problem=other).notnull().all()
-    results[sde.TABLE] = found
-    counted = CLAIMS[0].values(Results.from_dict(results))
-    np.testing.assert_array_equal(counted, np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(1.0, "holds"), (2.0, "does not hold"), (1.25, "undecided")]
+)
+def test_agreement_is_judged_over_seeds(rng, factor, verdict):
+    on_plateau = CLAIMS[0]
+    assert sde.REFERENCE in on_plateau.sentence
+    sgd = runs(rng)
+    # Before the plateau the control: SGD at the start, a hundredth of the loss.
+    sgd["train_loss"] = sgd.train_loss.where(sgd.step > 20, sgd.train_loss / 100)
+    way = runs(rng, factor=factor)
+    results = Results.from_dict({f"{sde.REFERENCE}/SGD": sgd, f"{sde.REFERENCE}/SDE": way})
+    found = on_plateau.check(results)
+    assert found["verdict"] == verdict
+    assert (found["seeds"], found["control"]["verdict"]) == (30, "does not hold")
 
 
 def test_the_sde_is_compared_with_runs_that_cannot_diverge():

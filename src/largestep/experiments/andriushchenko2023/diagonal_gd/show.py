@@ -8,19 +8,21 @@ from matplotlib.figure import Figure
 from largestep.experiments.andriushchenko2023.diagonal.show import coordinates, rank
 from largestep.experiments.andriushchenko2023.diagonal_gd.compute import (
     LARGE,
-    SGD_PAPER,
     SGD_SMALL,
     SGD_SURVIVING,
     SMALL,
 )
-from largestep.experiments.claims import Claim
+from largestep.experiments.claims import Claim, Control
+from largestep.experiments.experiment import Caption
 from largestep.experiments.phases import (
     at_end,
-    diverges_rarely,
     drops_at_decay,
     falls,
+    next_seed,
+    ratio,
     stabilises,
 )
+from largestep.figures.curves import BANDS
 from largestep.figures.diagonal import draw_gd
 from largestep.store import Results
 
@@ -30,16 +32,32 @@ def draw(results: Results) -> Mapping[str, Figure]:
     return {"figure": draw_gd(results["gd"].dataset, results["sgd"].dataset)}
 
 
-def _gd_over_sgd(results: Results) -> np.ndarray:
-    ratio: np.ndarray = at_end(results["gd"].dataset.test_loss, LARGE[2]) / at_end(
-        results["sgd"].dataset.test_loss, SGD_SURVIVING
-    )
-    return ratio
+def _gd(results: Results) -> np.ndarray:
+    return at_end(results["gd"].dataset.test_loss, LARGE[2])
 
+
+def _sgd(results: Results) -> np.ndarray:
+    return at_end(results["sgd"].dataset.test_loss, SGD_SURVIVING)
+
+
+CAPTIONS: Mapping[str, Caption] = {
+    "figure": Caption(
+        (
+            "Full-batch GD (upper row) beside SGD (lower row): training loss, test loss, "
+            "coordinates that are left, and seeds that have not diverged. The seeds of GD "
+            "differ by a millionth of the initialisation."
+        )
+        + BANDS,
+        "Two rows of panels. Under GD with large steps the training loss stays near 0.05 "
+        "and drops at the decay, and a fifth of the coordinates vanish, but the test loss "
+        "stays above the small step's. Under SGD more coordinates vanish; at the larger of "
+        "its two step sizes nine runs in ten diverge.",
+    ),
+}
 
 CLAIMS: tuple[Claim, ...] = (
-    stabilises("gd", LARGE[2], until=0.5, step_size="η = 3.53 under full-batch GD"),
-    drops_at_decay("gd", LARGE[2], until=0.5),
+    stabilises("gd", LARGE[2], SMALL, until=0.5, step_size="η = 3.53 under full-batch GD"),
+    drops_at_decay("gd", LARGE[2], SMALL, until=0.5),
     falls(
         "gd",
         coordinates,
@@ -67,9 +85,14 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "Large steps of GD generalise worse than large steps of SGD that survive.",
         f"final test loss, GD {LARGE[2]} over SGD {SGD_SURVIVING}, same seed",
-        _gd_over_sgd,
+        lambda results: ratio(_gd(results), _sgd(results)),
         "above",
         1.0,
+        control=Control(
+            f"SGD {SGD_SURVIVING}, the next seed over this one",
+            lambda results: ratio(next_seed(_sgd(results)), _sgd(results)),
+        ),
+        beside={"GD": _gd, "SGD": _sgd},
     ),
     falls(
         "sgd",
@@ -87,6 +110,4 @@ CLAIMS: tuple[Claim, ...] = (
         to_schedule=SGD_SURVIVING,
         sentence="SGD with large steps that survive generalises better than with small ones.",
     ),
-    diverges_rarely("sgd", SGD_SURVIVING),
-    diverges_rarely("sgd", SGD_PAPER),
 )

@@ -15,7 +15,7 @@ when |w − 1| < 1e-6 over the last tenth of the steps, diverged when a residual
 stabilised otherwise. The strip below each panel is the theory's word: for a ≤ 2 all is bounded, and
 E log|1 − 2a| decides between convergence and stabilisation.
 
-Each claim's values are step sizes instead of seeds.
+Claims count starts, two for each seed.
 """,
     seconds=10,
     order=8,

@@ -1,22 +1,24 @@
 """The map of fates on one parameter."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from largestep.figures.style import figure
+from largestep.figures.style import figure, label_panels
 
 __all__ = ["draw_map"]
 
-_COLOURS = {
-    "converges": "#3b6fb6",
-    "stabilises": "#e8a33d",
-    "diverges": "#b3261e",
-    "undetermined": "#d9dce0",
+_LOOKS = {
+    "converges": ("#2f62ab", ""),
+    "stabilises": ("#f0b04c", "\\\\"),
+    "diverges": ("#8f1d17", "//"),
+    "undetermined": ("#d9dce0", ""),
 }
+"""Colour and hatching of each fate."""
 
 
 def draw_map(sharpness: np.ndarray, rows: Mapping[str, tuple[xr.Dataset, np.ndarray]]) -> Figure:
@@ -33,9 +35,24 @@ def draw_map(sharpness: np.ndarray, rows: Mapping[str, tuple[xr.Dataset, np.ndar
         base = np.zeros(len(sharpness))
         for fate in ("converges", "stabilises", "diverges"):
             share = shares[fate].values
-            ax.bar(sharpness, share, width, bottom=base, color=_COLOURS[fate])
+            colour, hatch = _LOOKS[fate]
+            edges = np.r_[sharpness - width / 2, sharpness[-1] + width / 2]
+            ax.stairs(
+                base + share,
+                edges,
+                baseline=base,
+                fill=True,
+                facecolor=colour,
+                hatch=hatch,
+                **_HATCHED,
+            )
             base += share
-        ax.bar(sharpness, 0.06, width, bottom=-0.1, color=[_COLOURS[word] for word in words])
+        for word in dict.fromkeys(words):
+            colour, hatch = _LOOKS[word]
+            there = np.where(words == word, 0.06, 0.0) - 0.1
+            ax.stairs(
+                there, edges, baseline=-0.1, fill=True, facecolor=colour, hatch=hatch, **_HATCHED
+            )
         ax.text(sharpness[0], -0.115, "theory", fontsize=7, va="top")
         ax.grid(visible=False)
         ax.set_xlim(sharpness[0] - width / 2, sharpness[-1] + width / 2)
@@ -44,6 +61,13 @@ def draw_map(sharpness: np.ndarray, rows: Mapping[str, tuple[xr.Dataset, np.ndar
         ax.set_xlabel("a = 2η·max(x²)·θ⋆²")
         ax.set_ylabel("share of starts")
         ax.set_title(law, fontsize=9)
-    handles = [Patch(color=colour, label=word) for word, colour in _COLOURS.items()]
-    drawing.legend(handles=handles, loc="outside upper center", ncols=4)
+    handles = [
+        Patch(facecolor=colour, hatch=hatch, label=word, **_HATCHED)
+        for word, (colour, hatch) in _LOOKS.items()
+    ]
+    drawing.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
+    label_panels(axes)
     return drawing
+
+
+_HATCHED: Any = {"edgecolor": (1, 1, 1, 0.45), "linewidth": 0}

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from largestep import statistics
-from largestep.dynamics import SGD, ConstantNoiseSDE, plateau_noise, simulate
+from largestep.dynamics import SGD, ConstantNoiseSDE, LossNoiseSDE, plateau_noise, simulate
 from largestep.experiments.andriushchenko2023.diagonal.setting import setting as diagonal
 from largestep.experiments.andriushchenko2023.regression_1d.setting import setting as regression_1d
 from largestep.experiments.andriushchenko2023.teacher_student.setting import (
@@ -21,9 +21,12 @@ from largestep.schedules import Schedule, piecewise
 from largestep.store import Results
 
 SGD_RUN, SDE_RUN, VARYING_RUN, FINE_RUN = "SGD", "SDE", "SDE, measured δ(t)", "SDE, quarter steps"
+EXAMPLE_RUN, LOSS_RUN = "SDE, noise per example", "SDE, noise by the loss"
+TEXTBOOK = {EXAMPLE_RUN: LossNoiseSDE("example"), LOSS_RUN: LossNoiseSDE("loss")}
 TIMES = {"3%": 0.03, "10%": 0.1, "30%": 0.3, "49%": 0.49, "100%": 1.0}
 TABLE, VARYING_TABLE = "agreement", "agreement with measured δ(t)"
 REFERENCE = "diagonal, data 0"
+TEXTBOOK_PROBLEMS = (REFERENCE, "diagonal, data 1")
 DATA_SEEDS = (0, 1, 5, 7)
 
 
@@ -48,6 +51,7 @@ def settings() -> dict[str, tuple[Setting, tuple[str | Measure, ...]]]:
 def compute(budget: Budget) -> Results:
     """Return SGD's and the SDE's trajectories on every problem, and how they agree."""
     results: dict[str, xr.Dataset] = {}
+    losses = ("train_loss", "test_loss")
     for name, (setting, measure) in settings().items():
         steps = budget.steps(setting.steps)
         grid = np.r_[0, np.geomspace(0.003, 0.03, 8), np.linspace(0.04, 1.0, 49)]
@@ -81,6 +85,21 @@ def compute(budget: Budget) -> Results:
                 .isel(schedule=0, drop=True)
                 .assign_attrs(delta=delta)
             )
+        if name in TEXTBOOK_PROBLEMS:
+            phase = steps // 2
+            for way, textbook in TEXTBOOK.items():
+                results[f"{name}/{way}"] = simulate(
+                    setting.network,
+                    setting.problem,
+                    textbook,
+                    float(setting.schedule(0.0)[0]),
+                    steps=phase,
+                    seeds=budget.seeds,
+                    measure=(*losses, setting.sparsity),
+                    record=record[record <= phase],
+                    threads=budget.threads,
+                    progress=progress(way),
+                ).isel(schedule=0, drop=True)
     results[TABLE] = agreement(results)
     results[VARYING_TABLE] = agreement(results, VARYING_RUN)
     return Results.from_dict(results)

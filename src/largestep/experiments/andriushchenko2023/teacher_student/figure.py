@@ -3,8 +3,10 @@
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from largestep.figures.style import figure
+from largestep.figures.labels import readable
+from largestep.figures.style import figure, label_panels
 from largestep.networks import ReLU
 
 __all__ = ["draw_plane"]
@@ -21,39 +23,46 @@ def draw_plane(
     network : two-layer, with two inputs.
     teacher_angles, teacher_outputs : direction and output weight of each teacher neuron.
     """
-    schedules = dataset.schedule.values
-    drawing, axes = figure(1, len(schedules), size=(14, 3.9))
-    for ax, schedule in zip(axes, schedules, strict=True):
+    drawing, axes = figure(1, dataset.sizes["schedule"], size=(10, 5.4))
+    reach = 0.0
+    for ax, schedule in zip(axes, dataset.schedule.values, strict=True):
         curve = dataset.parameters.sel(schedule=schedule).isel(seed=0)
         thetas = curve.dropna("step").transpose("step", "parameter").values
         (inputs, _), (outputs, _) = network.unpack(thetas)
-        outputs = outputs[:, 0]
-        mass = np.abs(outputs[-1]) * np.linalg.norm(inputs[-1], axis=-1)
-        reach = 1.1 * max(1.2, np.abs(inputs[-1]).max())
+        ends = inputs[-1]
+        outputs = outputs[-1, 0]
+        mass = np.abs(outputs) * np.linalg.norm(ends, axis=-1)
+        reach = max(reach, 1.1 * np.abs(inputs).max())
         for angle, sign in zip(teacher_angles, teacher_outputs, strict=True):
-            direction = np.array([np.cos(angle), np.sin(angle)])
-            ax.plot(
-                *np.outer(direction, [0, 2 * reach]), color=_colour(sign), alpha=0.35, linewidth=4
-            )
-        for neuron in range(inputs.shape[1]):
-            path = inputs[:, neuron]
-            ax.plot(path[:, 0], path[:, 1], color="0.6", linewidth=0.7)
-        ax.scatter(
-            inputs[0, :, 0], inputs[0, :, 1], s=14, facecolors="white", edgecolors="0.35", zorder=3
-        )
-        ax.scatter(
-            inputs[-1, :, 0],
-            inputs[-1, :, 1],
-            s=6 + 90 * mass / max(mass.max(), 1e-12),
-            c=[_colour(sign) for sign in outputs[-1]],
-            zorder=4,
-        )
+            ray = np.outer([np.cos(angle), np.sin(angle)], [0, 10])
+            ax.plot(*ray, color=_SIGNS[sign > 0][0], alpha=0.3, linewidth=5, zorder=0)
+        for path in inputs.transpose(1, 0, 2):
+            ax.plot(*path.T, color="0.6", linewidth=0.7)
+        ax.scatter(*inputs[0].T, s=14, facecolors="white", edgecolors="0.35", zorder=3)
+        for positive, (colour, marker, _) in _SIGNS.items():
+            mine = (outputs > 0) == positive
+            sizes = 8 + 90 * mass[mine] / max(mass.max(), 1e-12)
+            ax.scatter(*ends[mine].T, s=sizes, color=colour, marker=marker, zorder=4)
+        ax.set_title(f"η = {readable(schedule)}", fontsize=9)
+    for ax in axes:
         ax.set_xlim(-reach, reach)
         ax.set_ylim(-reach, reach)
         ax.set_aspect("equal")
-        ax.set_title(f"η = {schedule}", fontsize=9)
+        ax.set_xlabel("first input weight")
+        ax.set_ylabel("second input weight")
+    handles = [
+        Line2D([], [], marker="o", color="0.35", markerfacecolor="white", linestyle="none"),
+        *(
+            Line2D([], [], marker=marker, color=colour, linestyle="none", markersize=7)
+            for colour, marker, _ in _SIGNS.values()
+        ),
+        Line2D([], [], color="0.6", linewidth=5, alpha=0.5),
+    ]
+    words = ["start", *(f"end, {sign} output" for *_, sign in _SIGNS.values()), "a teacher neuron"]
+    drawing.legend(handles, words, loc="outside upper center", ncols=4, frameon=False)
+    label_panels(axes)
     return drawing
 
 
-def _colour(sign: float) -> str:
-    return "#b3261e" if sign > 0 else "#3b6fb6"
+_SIGNS = {True: ("#a31515", "o", "positive"), False: ("#2f62ab", "s", "negative")}
+"""Colour, marker and name of neurons by whether their output weight is positive."""

@@ -23,7 +23,7 @@ turns, while other networks train. With --data the plain networks of resnet18 ar
 first 2000 training images calibrating; claims are on digits alone.
 """,
     seconds=240,
-    order=4,
+    order=5,
     seeds=5,
     needs_torch=True,
     by_name=True,

@@ -15,7 +15,7 @@ size of lowest median test error among those at which no seed diverged or collap
 the seeds that are shown, in the grid's favour.
 """,
     seconds=500,
-    order=3,
+    order=4,
     seeds=5,
     needs_torch=True,
     by_name=True,

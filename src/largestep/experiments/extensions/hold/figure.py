@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from largestep.figures import curves
-from largestep.figures.style import figure, legend_above
+from largestep.figures.style import figure, label_panels, legend_above
 
 __all__ = ["draw_rows"]
 
@@ -23,7 +23,7 @@ def draw_rows(
     rows : {problem: {way to train: dataset with dimensions seed and step}}.
     sparsity : picks a dataset's measure of sparsity.
     """
-    drawing, axes = figure(len(rows), 5, size=(15, 2.7 * len(rows) + 0.5))
+    drawing, axes = figure(len(rows), 5, size=(15, 2.6 * len(rows) + 0.5))
     for row, (name, ways) in enumerate(rows.items()):
         panels = axes[5 * row : 5 * row + 5]
         together = xr.concat(
@@ -32,7 +32,7 @@ def draw_rows(
             combine_attrs="drop_conflicts",
         )
         curves.bands(panels[0], together.step_size.where(together.step_size > 0), log=True)
-        panels[0].set_ylabel(f"{name}: step size")
+        panels[0].set_ylabel(f"{name}:\nstep size η")
         curves.bands(panels[1], together.train_loss, log=True)
         curves.bands(panels[2], together.test_loss, log=True)
         curves.bands(panels[3], sparsity(together))
@@ -42,4 +42,5 @@ def draw_rows(
             low, high = panel.get_ylim()
             panel.set_ylim(low, min(high, np.float64(1e2)))
     legend_above(drawing, axes[0], "")
+    label_panels(axes)
     return drawing

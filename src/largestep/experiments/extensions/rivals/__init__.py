@@ -23,5 +23,5 @@ the step size by 4, and switch label noise off, after half of the steps. SGD wit
 momentum, label noise or SAM is capped (4; 3 for the ReLU network).
 """,
     seconds=60,
-    order=2,
+    order=3,
 )

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from largestep.figures.style import figure, label_panels
@@ -12,40 +12,66 @@ from largestep.figures.style import figure, label_panels
 __all__ = ["draw_rivals"]
 
 
+_COLOURS = ("#2f62ab", "#a31515", "#e08a00", "#3f8f5f", "#7a4fa3", "#1a1a1a")
+_MARKERS = "os^DvP"
+
+
 def draw_rivals(problems: Mapping[str, xr.Dataset]) -> Figure:
     """Draw each rival's median and quartiles, and every seed, a panel for each problem.
+
+    Rivals on SGD are filled, those on GD hollow and larger, so that none hides another.
 
     Parameters
     ----------
     problems : {name: dataset with sparsity and test_loss of dimensions (rival, seed)}.
     """
-    drawing, axes = figure(1, len(problems), size=(13, 5.2))
+    drawing, axes = figure(1, len(problems), size=(13, 5.6))
+    handles: dict[str, ErrorbarContainer] = {}
     for ax, (name, ends) in zip(axes, problems.items(), strict=True):
-        shades = mpl.colormaps["tab20"]
-        for number, rival in enumerate(ends.rival.values):
+        drawn = {True: 0, False: 0}
+        for rival in ends.rival.values:
+            on_sgd = "SGD" in rival
+            number, drawn[on_sgd] = drawn[on_sgd], drawn[on_sgd] + 1
+            colour, marker = (signs[number % len(signs)] for signs in (_COLOURS, _MARKERS))
             mine = ends.sel(rival=rival)
             usable = mine.test_loss.notnull().values
             if not usable.any():
                 continue
             x, y = mine.sparsity.values[usable], mine.test_loss.values[usable]
-            colour = shades(number)
-            ax.scatter(x, y, s=8, color=colour, alpha=0.35, edgecolors="none")
+            ax.plot(x, y, marker, markersize=2.5, color=colour, alpha=0.35, markeredgewidth=0)
             (x0, xm, x1), (y0, ym, y1) = (np.quantile(v, [0.25, 0.5, 0.75]) for v in (x, y))
-            survived = "" if usable.all() else f" ({usable.mean():.0%} survive)"
-            ax.errorbar(
+            point = ax.errorbar(
                 xm,
                 ym,
                 xerr=[[xm - x0], [x1 - xm]],
                 yerr=[[ym - y0], [y1 - ym]],
                 color=colour,
-                marker="o",
-                markersize=7,
-                label=f"{rival}{survived}",
+                marker=marker,
+                markersize=7 if on_sgd else 10,
+                markerfacecolor=colour if on_sgd else "none",
+                markeredgewidth=1.6,
+                linestyle="none",
             )
+            handles.setdefault(str(rival), point)
+            if not usable.all():
+                ax.annotate(
+                    f"n = {usable.sum()}",
+                    (xm, ym),
+                    xytext=(6, 6),
+                    textcoords="offset points",
+                    fontsize=7,
+                    color=colour,
+                )
         ax.set_yscale("log")
-        ax.set_xlabel("coordinates" if name == "diagonal" else "feature sparsity coefficient")
+        ax.set_xlabel(
+            "coordinates above 10⁻⁶ of the largest, end"
+            if name == "diagonal"
+            else "feature sparsity coefficient, end"
+        )
         ax.set_ylabel("test loss, end")
         ax.set_title(name, fontsize=9)
-        ax.legend(fontsize=7)
+    drawing.legend(
+        list(handles.values()), list(handles), loc="outside upper center", ncols=4, frameon=False
+    )
     label_panels(axes)
     return drawing
