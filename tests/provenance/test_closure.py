@@ -211,7 +211,12 @@ RELU = {"regression-1d", "teacher-student", "three-layer", "sde", "rivals", "hol
 @pytest.mark.parametrize(
     ("file", "old", "new", "lost"),
     [
-        ("dynamics/sam.py", "uphill[j] = theta[j]", "uphill[j] = 2 * theta[j]", {"rivals"}),
+        (
+            "dynamics/gradient_regularization.py",
+            "uphill[j] = theta[j]",
+            "uphill[j] = 2 * theta[j]",
+            {"rivals"},
+        ),
         ("dynamics/sde.py", "self.substeps", "self.substeps + 0", {"sde"}),
         ("dynamics/hold_loss.py", "divisor: float = 2.0", "divisor: float = 3.0", {"hold"}),
         ("dynamics/kernel.py", "mark = 0", "mark = 0 + 0", SMALL),

@@ -1,8 +1,13 @@
 from .base import Measure as Measure
 from .base import named as named
+from .batch_sharpness import batch_sharpness as batch_sharpness
 from .coordinates import nonzero_coordinates as nonzero_coordinates
+from .curvature import critical_step_size as critical_step_size
+from .curvature import curvature as curvature
 from .jacobian import effective_rank as effective_rank
 from .jacobian import jacobian_rank as jacobian_rank
+from .kernel import kernel_distance as kernel_distance
+from .kinks import kinks as kinks
 from .losses import test_error as test_error
 from .losses import test_loss as test_loss
 from .losses import train_loss as train_loss
