@@ -25,7 +25,7 @@ def curvature(*, every: int = 1) -> Measure:
 
 
 def critical_step_size(batch_size: int = 1, *, every: int = 1) -> Measure:
-    """The step size at which SGD of that batch size loses mean-square stability at θ.
+    """Step size at which SGD of that batch size loses mean-square stability at θ.
 
     As if θ were a minimum that fits all examples: see `metrics.critical_step_size`.
     """

@@ -3,7 +3,7 @@
 import numpy as np
 
 from largestep.measures.base import Measure
-from largestep.metrics import kinks as metric
+from largestep.metrics import piecewise
 from largestep.networks.base import Network
 from largestep.networks.relu import ReLU
 from largestep.problems import Problem
@@ -30,4 +30,4 @@ def _kinks(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray
         positions = -shifts / weights
     # a·max(0, wx + b) changes its slope by |w|·a where it bends, from left to right.
     jumps = np.abs(weights) * outer
-    return np.array([metric.kinks(*one, interval) for one in zip(positions, jumps, strict=True)])
+    return np.array([piecewise.kinks(*one, interval) for one in zip(positions, jumps, strict=True)])
