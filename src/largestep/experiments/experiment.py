@@ -27,10 +27,12 @@ class Paper:
     ----------
     citation : authors, title, year.
     order : its place on the page.
+    whose : whose claims they check: the page counts them apart.
     """
 
     citation: str
     order: int
+    whose: str = "other papers"
 
 
 @dataclass(frozen=True)

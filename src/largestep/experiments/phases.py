@@ -1,29 +1,35 @@
-"""Claims that several experiments share: plateaus, and sparsity against the large-step phase."""
+"""Claims that several experiments share: plateaus, and sparsity against the large-step phase.
+
+Each is compared on the same seed with the small step, and controlled by two runs of the same
+schedule: what tells large steps from small ones must not tell one seed's small steps from another's.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from largestep import metrics
-from largestep.experiments.claims import Claim
+from largestep.experiments.claims import Claim, Control
 from largestep.store import Results
 
 __all__ = [
     "at_end",
-    "diverges_rarely",
     "drops_at_decay",
+    "fallen_and_stays",
     "falls",
     "falls_with_length",
-    "kept_after_decay",
     "last_before",
-    "reached_before_decay",
+    "next_seed",
+    "ratio",
     "stabilises",
+    "survived",
+    "tracks",
 ]
 
 Quantity = Callable[[xr.Dataset], xr.DataArray]
 """Picks a quantity with dimensions schedule, seed, step out of a dataset."""
+
+_WELL_ABOVE, _NO_TREND = 10.0, 4.0
 
 
 def at_end(quantity: xr.DataArray, schedule: str) -> np.ndarray:
@@ -39,42 +45,78 @@ def last_before(quantity: xr.DataArray, schedule: str, share: float) -> np.ndarr
     return before.isel(step=-1).values
 
 
-def stabilises(run: str, schedule: str, *, until: float, step_size: str) -> Claim:
-    """Claim that most seeds that survive the large-step phase have a plateau in it.
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return one over the other, NaN where that is no number."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient: np.ndarray = np.divide(above, below)
+    return np.where(np.isfinite(quotient), quotient, np.nan)
 
-    A tenth of the phase is enough: single runs burst by decades, which cuts a plateau to pieces.
+
+def next_seed(values: np.ndarray) -> np.ndarray:
+    """Return for every seed what the next one has: labels shuffled so that none keeps its own."""
+    return np.roll(values, -1)
+
+
+def survived(dataset: xr.Dataset, schedule: str, share: float = 1.0) -> np.ndarray:
+    """Return for every seed 1 if it has not diverged within the first `share` of training."""
+    diverged_at = dataset.diverged_at.sel(schedule=schedule).fillna(np.inf)
+    there: np.ndarray = (diverged_at > share * float(dataset.step[-1])).values
+    return there.astype(float)
+
+
+def stabilises(run: str, large: str, small: str, *, until: float, step_size: str) -> Claim:
+    """Claim that the loss stays up late in the large-step phase, and where it is.
+
+    Late is the second half of the phase; a loss that drifts in it by more than a factor 4, from
+    one half of it to the other, counts as not staying up at all.
     """
 
-    def values(results: Results) -> np.ndarray:
-        found = [
-            plateau is not None for plateau in _plateaus(results[run].dataset, schedule, until)
+    def late(results: Results, schedule: str) -> np.ndarray:
+        return _typical(results[run].dataset, schedule, until / 2, until)
+
+    def values(results: Results, schedule: str = large) -> np.ndarray:
+        quarters = [
+            _typical(results[run].dataset, schedule, a * until, (a + 0.25) * until)
+            for a in (0.5, 0.75)
         ]
-        return np.where(_survived(results[run].dataset, schedule, until), found, np.nan)
+        stays = np.abs(np.log(ratio(*quarters))) < np.log(_NO_TREND)
+        level = late(results, schedule) if schedule == large else next_seed(late(results, small))
+        height = ratio(level, late(results, small))
+        return np.where(stays | np.isnan(height), height, 0.0)
 
     return Claim(
-        f"The training loss stabilises at {step_size}.",
-        f"1 if a plateau fills a tenth of the large-step phase or more ({schedule}), survivors",
+        f"The training loss stabilises at {step_size}: it stays, ten times above the small step's.",
+        "median training loss in the second half of the phase, large over small step, same seed; "
+        f"0 if it drifts there by more than a factor 4 ({large}, {small})",
         values,
         "above",
-        0.8,
-        centre="mean",
+        _WELL_ABOVE,
+        control=Control(f"{small}, the next seed in place of the large step", _at(values, small)),
+        beside={"large": lambda r: late(r, large), "small": lambda r: late(r, small)},
     )
 
 
-def drops_at_decay(run: str, schedule: str, *, until: float, bound: float = 0.1) -> Claim:
-    """Claim that the loss falls well below the plateau once the step size decays."""
+def drops_at_decay(run: str, large: str, small: str, *, until: float, bound: float = 0.1) -> Claim:
+    """Claim that the loss falls by far within the tenth of training after the decay."""
 
-    def values(results: Results) -> list[float]:
-        found = _plateaus(results[run].dataset, schedule, until)
-        final = at_end(results[run].dataset.train_loss, schedule)
-        return [np.nan if p is None else f / p.level for p, f in zip(found, final, strict=True)]
+    def before(results: Results, schedule: str) -> np.ndarray:
+        return _typical(results[run].dataset, schedule, 0.8 * until, until)
+
+    def after(results: Results, schedule: str) -> np.ndarray:
+        return _typical(results[run].dataset, schedule, until, until + 0.1, beyond=True)
+
+    def values(results: Results, schedule: str = large) -> np.ndarray:
+        return ratio(after(results, schedule), before(results, schedule))
 
     return Claim(
         "The training loss drops when the step size decays.",
-        f"final training loss over plateau level ({schedule})",
+        "median training loss in the tenth of training after the decay over that in the last "
+        f"fifth of the phase ({large})",
         values,
         "below",
         bound,
+        control=Control(f"{small}, at the same time", _at(values, small)),
+        beside={"before": lambda r: before(r, large), "after": lambda r: after(r, large)},
     )
 
 
@@ -87,21 +129,29 @@ def falls(
     to_schedule: str,
     sentence: str,
     bound: float = 1.0,
+    remark: str = "",
+    whose: str | None = None,
 ) -> Claim:
     """Claim that a quantity's final value is lower under one schedule than under another."""
 
-    def values(results: Results) -> np.ndarray:
-        chosen = quantity(results[run].dataset)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio: np.ndarray = at_end(chosen, to_schedule) / at_end(chosen, from_schedule)
-        return ratio
+    def end(results: Results, schedule: str) -> np.ndarray:
+        return at_end(quantity(results[run].dataset), schedule)
 
     return Claim(
         sentence,
-        f"final {name}, {to_schedule} over {from_schedule}, same seed",
-        values,
+        f"final {name}, {to_schedule} over {from_schedule}, same seed{remark}",
+        lambda r: ratio(end(r, to_schedule), end(r, from_schedule)),
         "below",
         bound,
+        control=Control(
+            f"{from_schedule}, the next seed over this one",
+            lambda r: ratio(next_seed(end(r, from_schedule)), end(r, from_schedule)),
+        ),
+        beside={
+            to_schedule: lambda r: end(r, to_schedule),
+            from_schedule: lambda r: end(r, from_schedule),
+        },
+        whose=whose,
     )
 
 
@@ -120,77 +170,112 @@ def falls_with_length(
                 f"The longer the large-step phase, the lower the final {name}: "
                 f"{lengths[i + 1]} against {lengths[i]}."
             ),
+            remark="; what the step size is divided by differs too",
         )
         for i in range(len(schedules) - 1)
     ]
 
 
-def reached_before_decay(
-    run: str, quantity: Quantity, name: str, schedule: str, share: float
+def fallen_and_stays(
+    run: str,
+    quantity: Quantity,
+    name: str,
+    *,
+    large: str,
+    small: str,
+    until: float,
+    bound: float,
 ) -> Claim:
-    """Claim that most of the fall of a quantity happens during the large-step phase."""
+    """Claim that a quantity falls in the large-step phase, not after it, and stays down.
 
-    def values(results: Results) -> np.ndarray:
+    Both right before the decay and at the end it must lie below a share of the small step's at the
+    same time.
+    """
+
+    def moments(results: Results, schedule: str) -> np.ndarray:
         chosen = quantity(results[run].dataset)
-        start = chosen.sel(schedule=schedule).isel(step=0).values
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return (start - last_before(chosen, schedule, share)) / (
-                start - at_end(chosen, schedule)
-            )
+        return np.stack([last_before(chosen, schedule, until), at_end(chosen, schedule)], axis=1)
 
     return Claim(
-        f"The fall of the {name} happens during the large-step phase.",
-        f"share of the fall of the {name} reached before the decay ({schedule})",
-        values,
-        "above",
-        0.8,
-    )
-
-
-def kept_after_decay(run: str, quantity: Quantity, name: str, schedule: str, share: float) -> Claim:
-    """Claim that a quantity does not rise by more than a fifth after the decay."""
-
-    def values(results: Results) -> np.ndarray:
-        chosen = quantity(results[run].dataset)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio: np.ndarray = at_end(chosen, schedule) / last_before(chosen, schedule, share)
-        return ratio
-
-    return Claim(
-        f"The {name} reached in the large-step phase is kept after the decay.",
-        f"{name} at the end over {name} before the decay ({schedule})",
-        values,
+        f"The {name} falls during the large-step phase and stays down after it.",
+        f"{name}, {large} over {small}, same seed, right before the decay and at the end "
+        "(the larger of the two)",
+        lambda r: np.max(ratio(moments(r, large), moments(r, small)), axis=1),
         "below",
-        1.2,
+        bound,
+        control=Control(
+            f"{small}, the next seed over this one",
+            lambda r: np.max(
+                ratio(np.roll(moments(r, small), -1, axis=0), moments(r, small)), axis=1
+            ),
+        ),
+        beside={
+            "before the decay": lambda r: moments(r, large)[:, 0],
+            "end": lambda r: moments(r, large)[:, 1],
+            "small, end": lambda r: moments(r, small)[:, 1],
+        },
     )
 
 
-def diverges_rarely(run: str, schedule: str, *, share: float = 1.0, dynamics: str = "SGD") -> Claim:
-    """Claim that a schedule can be relied on: nine in ten of its seeds are still there."""
+def tracks(run: str, proxy: Quantity, name: str, rank: Quantity, *, bound: float = 0.7) -> Claim:
+    """Claim that a cheap measure orders a seed's networks as the rank of the Jacobian does.
 
-    def values(results: Results) -> Any:
-        return _survived(results[run].dataset, schedule, share).astype(float)
+    The control is time: whatever falls steadily is correlated with whatever else does.
+    """
 
-    when = "at the end" if share == 1.0 else f"after {share:.0%} of the steps"
+    def correlation(results: Results, *, by_time: bool = False) -> np.ndarray:
+        ranks = rank(results[run].dataset).transpose("seed", "schedule", "step")
+        others = proxy(results[run].dataset).transpose("seed", "schedule", "step")
+        if by_time:
+            others = (-ranks.step).broadcast_like(ranks).transpose("seed", "schedule", "step")
+        return np.array(
+            [_spearman(*pair) for pair in zip(ranks.values, others.values, strict=True)]
+        )
+
     return Claim(
-        f"{dynamics} at {schedule} is stable: nine runs in ten have not diverged {when}.",
-        f"1 if the seed has not diverged {when}",
-        values,
+        f"The {name} is a proxy of the rank: it orders networks alike.",
+        f"rank correlation of the {name} and the rank of the Jacobian, over all schedules and "
+        "steps of a seed",
+        correlation,
         "above",
-        0.9,
-        centre="mean",
+        bound,
+        control=Control(
+            "minus the number of steps in place of it", lambda r: correlation(r, by_time=True)
+        ),
     )
 
 
-def _survived(dataset: xr.Dataset, schedule: str, share: float) -> np.ndarray:
-    diverged_at = dataset.diverged_at.sel(schedule=schedule).fillna(np.inf)
-    survived: np.ndarray = (diverged_at > share * float(dataset.step[-1])).values
-    return survived
+def _spearman(x: np.ndarray, y: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    x, y = x.ravel(), y.ravel()
+    both = np.isfinite(x) & np.isfinite(y)
+    if both.sum() < 3:
+        return np.nan
+    ranks = [rankdata(values[both]) for values in (x, y)]
+    if min(np.ptp(ranks, axis=1)) == 0:
+        return np.nan
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
-def _plateaus(dataset: xr.Dataset, schedule: str, until: float) -> list[metrics.Plateau | None]:
-    curves = dataset.train_loss.sel(
-        schedule=schedule, step=slice(None, until * float(dataset.step[-1]))
-    )
-    steps = curves.step.values
-    return [metrics.plateau(steps, curves.sel(seed=seed).values) for seed in curves.seed]
+def _at(
+    values: Callable[[Results, str], np.ndarray], schedule: str
+) -> Callable[[Results], np.ndarray]:
+    return lambda results: values(results, schedule)
+
+
+def _typical(
+    dataset: xr.Dataset, schedule: str, start: float, end: float, *, beyond: bool = False
+) -> np.ndarray:
+    """Return every seed's median loss from one fraction of training to another.
+
+    Either end counts, or only what is `beyond` the start. NaN for seeds that diverge before the end.
+    """
+    steps = float(dataset.step[-1])
+    time = dataset.step / steps
+    chosen = (time > start if beyond else time >= start) & (time <= end)
+    curves = dataset.train_loss.sel(schedule=schedule).isel(step=np.flatnonzero(chosen))
+    if curves.sizes["step"] == 0:
+        return np.full(curves.sizes["seed"], np.nan)
+    medians: np.ndarray = curves.median("step", skipna=False).values
+    return medians

@@ -6,4 +6,5 @@ PAPER = Paper(
     "M. Andriushchenko, A. Varre, L. Pillaud-Vivien and N. Flammarion, "
     "SGD with large step sizes learns sparse features, ICML 2023",
     order=0,
+    whose="the talk",
 )

@@ -2,4 +2,4 @@
 
 from largestep.experiments.experiment import Paper
 
-PAPER = Paper("largestep's own", order=1)
+PAPER = Paper("largestep's own", order=1, whose="our own")

@@ -8,13 +8,12 @@ from matplotlib.figure import Figure
 from largestep.experiments.andriushchenko2023.diagonal.setting import LARGE, LENGTHS, SMALL
 from largestep.experiments.claims import Claim
 from largestep.experiments.phases import (
-    diverges_rarely,
     drops_at_decay,
+    fallen_and_stays,
     falls,
     falls_with_length,
-    kept_after_decay,
-    reached_before_decay,
     stabilises,
+    tracks,
 )
 from largestep.figures.diagonal import draw_measures
 from largestep.store import Results
@@ -36,8 +35,8 @@ def draw(results: Results) -> Mapping[str, Figure]:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    stabilises("sgd", LARGE[2], until=0.5, step_size="η = 0.282"),
-    drops_at_decay("sgd", LARGE[2], until=0.5),
+    stabilises("sgd", LARGE[2], SMALL, until=0.5, step_size="η = 0.282"),
+    drops_at_decay("sgd", LARGE[2], SMALL, until=0.5),
     *falls_with_length("sgd", rank, "rank", LARGE, LENGTHS),
     *falls_with_length("sgd", coordinates, "number of coordinates", LARGE, LENGTHS),
     *falls_with_length("sgd", lambda d: d.test_loss, "test loss", LARGE, LENGTHS),
@@ -59,7 +58,6 @@ CLAIMS: tuple[Claim, ...] = (
         sentence="Large steps end at less than a tenth of the small step's test loss.",
         bound=0.1,
     ),
-    reached_before_decay("sgd", rank, "rank", LARGE[2], 0.5),
-    kept_after_decay("sgd", rank, "rank", LARGE[2], 0.5),
-    diverges_rarely("sgd", LARGE[2], share=0.5),
+    fallen_and_stays("sgd", rank, "rank", large=LARGE[2], small=SMALL, until=0.5, bound=0.5),
+    tracks("sgd", coordinates, "number of coordinates", rank),
 )

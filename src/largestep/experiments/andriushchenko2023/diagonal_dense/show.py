@@ -18,7 +18,7 @@ def draw(results: Results) -> Mapping[str, Figure]:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    stabilises("sgd", LARGE[2], until=0.5, step_size="η = 0.17"),
+    stabilises("sgd", LARGE[2], SMALL, until=0.5, step_size="η = 0.17"),
     falls(
         "sgd",
         rank,

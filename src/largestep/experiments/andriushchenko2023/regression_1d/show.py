@@ -1,6 +1,7 @@
 """What `regression-1d` claims, and how it is drawn."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -8,15 +9,16 @@ from matplotlib.figure import Figure
 
 from largestep.experiments.andriushchenko2023.regression_1d.figure import draw_fits, draw_measures
 from largestep.experiments.andriushchenko2023.regression_1d.setting import LONG, LONGER, SHORT
-from largestep.experiments.claims import Claim
+from largestep.experiments.claims import Claim, Control
 from largestep.experiments.phases import (
     at_end,
-    diverges_rarely,
     drops_at_decay,
+    fallen_and_stays,
     falls,
-    kept_after_decay,
-    reached_before_decay,
+    next_seed,
+    ratio,
     stabilises,
+    tracks,
 )
 from largestep.problems import one_dimensional_regression
 from largestep.store import Results
@@ -40,26 +42,19 @@ def _sparsity(dataset: xr.Dataset) -> xr.DataArray:
     return dataset.feature_sparsity
 
 
-def _variation_of_slope(dataset: xr.Dataset, schedule: str) -> np.ndarray:
-    fits = dataset.predictions.sel(schedule=schedule).isel(step=-1)
+def _variation_of_slope(schedule: str, results: Results) -> np.ndarray:
+    fits = results["sgd"].dataset.predictions.sel(schedule=schedule).isel(step=-1)
     bends: np.ndarray = np.abs(fits.diff("test_point", n=2)).sum("test_point", skipna=False).values
     return bends
 
 
-def _simpler_fits(results: Results) -> np.ndarray:
-    sgd = results["sgd"].dataset
-    return _variation_of_slope(sgd, LONG) / _variation_of_slope(sgd, SHORT)
-
-
-def _underfits(results: Results) -> np.ndarray:
-    losses = results["sgd"].dataset.train_loss
-    ratio: np.ndarray = at_end(losses, LONGER) / at_end(losses, LONG)
-    return ratio
+def _final_loss(schedule: str, results: Results) -> np.ndarray:
+    return at_end(results["sgd"].dataset.train_loss, schedule)
 
 
 CLAIMS: tuple[Claim, ...] = (
-    stabilises("sgd", LONG, until=0.5, step_size="the long warm-up's step size"),
-    drops_at_decay("sgd", LONG, until=0.5),
+    stabilises("sgd", LONG, SHORT, until=0.5, step_size="the long warm-up's step size"),
+    drops_at_decay("sgd", LONG, SHORT, until=0.5),
     falls(
         "sgd",
         _rank,
@@ -78,23 +73,38 @@ CLAIMS: tuple[Claim, ...] = (
         sentence="The long phase ends at less than 0.6 of the short one's feature sparsity.",
         bound=0.6,
     ),
-    reached_before_decay("sgd", _rank, "rank", LONG, 0.5),
-    kept_after_decay("sgd", _rank, "rank", LONG, 0.5),
-    reached_before_decay("sgd", _sparsity, "feature sparsity", LONG, 0.5),
-    kept_after_decay("sgd", _sparsity, "feature sparsity", LONG, 0.5),
+    fallen_and_stays("sgd", _rank, "rank", large=LONG, small=SHORT, until=0.5, bound=0.5),
+    fallen_and_stays(
+        "sgd", _sparsity, "feature sparsity", large=LONG, small=SHORT, until=0.5, bound=0.6
+    ),
+    tracks("sgd", _sparsity, "feature sparsity", _rank),
     Claim(
         "The long phase fits the points by a simpler function.",
         "total variation of the slope of the final fit, long over short phase, same seed",
-        _simpler_fits,
+        lambda r: ratio(_variation_of_slope(LONG, r), _variation_of_slope(SHORT, r)),
         "below",
-        1.0,
+        0.5,
+        control=Control(
+            f"{SHORT}, the next seed over this one",
+            lambda r: ratio(
+                next_seed(_variation_of_slope(SHORT, r)), _variation_of_slope(SHORT, r)
+            ),
+        ),
+        beside={
+            "long": partial(_variation_of_slope, LONG),
+            "short": partial(_variation_of_slope, SHORT),
+        },
     ),
     Claim(
         "A steeper warm-up over-regularises: it no longer fits the points.",
         "final training loss, F = 500 s over F = 400 s, same seed",
-        _underfits,
+        lambda r: ratio(_final_loss(LONGER, r), _final_loss(LONG, r)),
         "above",
         10.0,
+        control=Control(
+            f"{LONG}, the next seed over this one",
+            lambda r: ratio(next_seed(_final_loss(LONG, r)), _final_loss(LONG, r)),
+        ),
+        beside={"F = 500 s": partial(_final_loss, LONGER), "F = 400 s": partial(_final_loss, LONG)},
     ),
-    diverges_rarely("sgd", LONG),
 )

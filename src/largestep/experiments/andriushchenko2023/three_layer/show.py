@@ -9,13 +9,12 @@ from largestep.experiments.andriushchenko2023.teacher_student.show import rank, 
 from largestep.experiments.andriushchenko2023.three_layer.setting import LARGE, LENGTHS, SMALL
 from largestep.experiments.claims import Claim
 from largestep.experiments.phases import (
-    diverges_rarely,
     drops_at_decay,
+    fallen_and_stays,
     falls,
     falls_with_length,
-    kept_after_decay,
-    reached_before_decay,
     stabilises,
+    tracks,
 )
 from largestep.figures.relu import draw_rows
 from largestep.store import Results
@@ -36,8 +35,8 @@ def first_layer(dataset: xr.Dataset) -> xr.DataArray:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    stabilises("capped", LARGE[2], until=0.5, step_size="0.04 and above (capped)"),
-    drops_at_decay("capped", LARGE[2], until=0.5),
+    stabilises("capped", LARGE[2], SMALL, until=0.5, step_size="0.04 and above (capped)"),
+    drops_at_decay("capped", LARGE[2], SMALL, until=0.5),
     *falls_with_length("capped", rank, "rank", LARGE, LENGTHS),
     *falls_with_length("capped", sparsity, "feature sparsity (last layer)", LARGE, LENGTHS),
     *falls_with_length("capped", lambda d: d.test_loss, "test loss", LARGE, LENGTHS),
@@ -65,8 +64,15 @@ CLAIMS: tuple[Claim, ...] = (
         to_schedule=LARGE[2],
         sentence="Large steps end at a lower test loss than small ones.",
     ),
-    reached_before_decay("capped", sparsity, "feature sparsity (last layer)", LARGE[2], 0.5),
-    kept_after_decay("capped", sparsity, "feature sparsity (last layer)", LARGE[2], 0.5),
-    diverges_rarely("sgd", LARGE[2]),
-    diverges_rarely("capped", LARGE[2], dynamics="Capped SGD"),
+    fallen_and_stays(
+        "capped",
+        sparsity,
+        "feature sparsity (last layer)",
+        large=LARGE[2],
+        small=SMALL,
+        until=0.5,
+        bound=0.7,
+    ),
+    tracks("capped", first_layer, "feature sparsity (first layer)", rank),
+    tracks("capped", sparsity, "feature sparsity (last layer)", rank),
 )
