@@ -1,6 +1,7 @@
 """How close a minimum is to the edge of stability."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -139,7 +140,8 @@ def critical_step_size(rows: Float[np.ndarray, "n p"], batch_size: int = 1) -> f
         largest = relative(np.ones(1))[0]
     else:
         shape = (h.size**2,) * 2
-        operator = LinearOperator(shape, matvec=relative, dtype=np.float64)  # type: ignore[misc, no-untyped-call]
+        make: Any = LinearOperator
+        operator = make(shape, matvec=relative, dtype=np.float64)
         (largest,) = eigsh(  # type: ignore[no-untyped-call]
             operator, k=1, which="LA", v0=start, tol=1e-10, return_eigenvectors=False
         )
