@@ -7,6 +7,7 @@ from .jacobian import jacobian_rank as jacobian_rank
 from .kernel import kernel_distance as kernel_distance
 from .losses import test_error as test_error
 from .losses import test_loss as test_loss
+from .losses import train_error as train_error
 from .losses import train_loss as train_loss
 from .piecewise import kinks as kinks
 from .sparsity import feature_sparsity as feature_sparsity

@@ -12,12 +12,13 @@ __all__ = ["draw_fits", "draw_measures"]
 
 
 def draw_measures(dataset: xr.Dataset) -> Figure:
-    """Draw loss, rank and feature sparsity over training, and survival."""
-    drawing, axes = figure(1, 4, size=(13, 3.5))
+    """Draw loss, rank, feature sparsity and kinks over training, and survival."""
+    drawing, axes = figure(1, 5, size=(15, 3.5))
     curves.bands(axes[0], dataset.train_loss, log=True)
     curves.bands(axes[1], dataset.jacobian_rank)
     curves.bands(axes[2], dataset.feature_sparsity)
-    curves.survival(axes[3], dataset)
+    curves.bands(axes[3], dataset.kinks)
+    curves.survival(axes[4], dataset)
     legend_above(drawing, axes[0], "step size:")
     label_panels(axes)
     return drawing
