@@ -7,7 +7,7 @@ from matplotlib.ticker import EngFormatter
 
 from largestep.figures.style import colours
 
-__all__ = ["bands", "ends", "survival"]
+__all__ = ["bands", "ends", "over", "survival"]
 
 
 def bands(
@@ -38,6 +38,31 @@ def bands(
         ax.set_yscale("log")
     _steps_axis(ax, quantity)
     ax.set_ylabel(quantity.attrs.get("long_name", str(quantity.name)))
+
+
+def over(
+    ax: Axes,
+    quantity: xr.DataArray,
+    along: str,
+    *,
+    colour: str,
+    line: str = "-",
+    label: str | None = None,
+) -> None:
+    """Draw the median over seeds against another dimension, and a band from quartile to quartile.
+
+    Parameters
+    ----------
+    quantity : with the dimension `along`, and seed if there are any; NaN where a seed has none.
+    line : in Matplotlib's short form: "-", "o-".
+    """
+    there = quantity.dropna(along, how="all")
+    if "seed" in there.dims:
+        low, middle, high = there.quantile([0.25, 0.5, 0.75], "seed").values
+        ax.fill_between(there[along], low, high, color=colour, alpha=0.15, linewidth=0)
+    else:
+        middle = there.values
+    ax.plot(there[along], middle, line, color=colour, markersize=3.5, label=label)
 
 
 def survival(ax: Axes, dataset: xr.Dataset) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from largestep.figures import curves
 from largestep.figures.style import figure, label_panels
 
 __all__ = ["draw_kernels"]
@@ -25,10 +25,10 @@ def draw_kernels(ways: Mapping[str, xr.Dataset], grid: xr.Dataset) -> Figure:
     """
     drawing, axes = figure(1, 4, size=(14, 3.9))
     _over_widths(axes[0], ways)
-    _over_steps(axes[1], grid.kernel_distance)
+    curves.over(axes[1], grid.kernel_distance, "kappa", colour=_BLUE, line="o-")
     axes[1].set_ylabel("kernel distance to the start")
     axes[1].set_yscale("log")
-    _over_steps(axes[2], grid.sharpness_ratio)
+    curves.over(axes[2], grid.sharpness_ratio, "kappa", colour=_BLUE, line="o-")
     kappa = np.geomspace(2.0, 5.0, 50)
     axes[2].plot(kappa, 2.0 / kappa, color="black", linestyle=":", label="2/κ: stable below")
     axes[2].set_ylabel("λ at the end over λ at the start")
@@ -52,30 +52,17 @@ def draw_kernels(ways: Mapping[str, xr.Dataset], grid: xr.Dataset) -> Figure:
 def _over_widths(ax: Axes, ways: Mapping[str, xr.Dataset]) -> None:
     first = next(iter(ways.values()))
     shades = dict(zip(first.kappa.values, (_BLUE, _RED), strict=True))
-    for dataset, linestyle in zip(ways.values(), ("-", "--"), strict=True):
+    for kappa, shade in shades.items():
+        ax.plot([], [], color=shade, label=f"κ = {kappa:g}")
+    for (way, dataset), line in zip(ways.items(), ("-", "--"), strict=True):
+        ax.plot([], [], line, color="0.3", label=way)
         for kappa, shade in shades.items():
-            _band(ax, dataset.kernel_distance.sel(kappa=kappa), "width", shade, linestyle)
-    handles = [Line2D([], [], color=c, label=f"κ = {kappa:g}") for kappa, c in shades.items()]
-    handles += [
-        Line2D([], [], color="0.3", linestyle=style, label=way)
-        for way, style in zip(ways, ("-", "--"), strict=True)
-    ]
-    ax.legend(handles=handles, loc="lower left", fontsize=7)
+            distance = dataset.kernel_distance.sel(kappa=kappa)
+            curves.over(ax, distance, "width", colour=shade, line=line)
+    ax.legend(loc="lower left", fontsize=7)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xticks(first.width.values, [str(width) for width in first.width.values])
     ax.minorticks_off()
     ax.set_xlabel("width m")
     ax.set_ylabel("kernel distance to the start")
-
-
-def _over_steps(ax: Axes, quantity: xr.DataArray) -> None:
-    _band(ax, quantity, "kappa", _BLUE, "o-")
-
-
-def _band(ax: Axes, quantity: xr.DataArray, along: str, shade: str, line: str) -> None:
-    """Draw the median over the seeds that have a value, from quartile to quartile."""
-    there = quantity.dropna(along, how="all")
-    low, middle, high = there.quantile([0.25, 0.5, 0.75], "seed").values
-    ax.fill_between(there[along], low, high, color=shade, alpha=0.15, linewidth=0)
-    ax.plot(there[along], middle, line, color=shade, markersize=4)

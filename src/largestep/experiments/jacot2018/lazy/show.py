@@ -43,11 +43,16 @@ def exponent(kappa: float, results: Results, way: str = TANGENT) -> np.ndarray:
     return slopes
 
 
-def _distances(kappa: float, way: str = TANGENT) -> Mapping[str, Callable[[Results], np.ndarray]]:
+def _at_each_width(
+    what: str, name: str, kappa: float, way: str = TANGENT
+) -> dict[str, Callable[[Results], np.ndarray]]:
     return {
-        f"distance, m = {width}": lambda r, k=k: _rows("kernel_distance", kappa, r, way)[:, k]
-        for k, width in enumerate(WIDTHS)
+        f"{what}, m = {width}": partial(_at_width, name, kappa, width, way=way) for width in WIDTHS
     }
+
+
+def _at_width(name: str, kappa: float, width: int, results: Results, *, way: str) -> np.ndarray:
+    return _rows(name, kappa, results, way)[:, WIDTHS.index(width)]
 
 
 def _survive(kappa: float, results: Results) -> np.ndarray:
@@ -66,7 +71,7 @@ CLAIMS: tuple[Claim, ...] = (
         "below",
         -1.0,
         control=Control("κ = 3", partial(exponent, CATAPULT)),
-        beside=_distances(LAZY),
+        beside=_at_each_width("distance", "kernel_distance", LAZY),
     ),
     Claim(
         "And yet it fits: lazy training is training.",
@@ -83,7 +88,7 @@ CLAIMS: tuple[Claim, ...] = (
         "within",
         (-0.5, 0.5),
         control=Control("κ = 1", partial(exponent, LAZY)),
-        beside=_distances(CATAPULT),
+        beside=_at_each_width("distance", "kernel_distance", CATAPULT),
     ),
     Claim(
         "At κ = 3 the curvature falls until the step size is stable, at every width.",
@@ -92,10 +97,7 @@ CLAIMS: tuple[Claim, ...] = (
         "below",
         2.0 / CATAPULT,
         control=Control("κ = 1", partial(_rows, "sharpness_ratio", LAZY)),
-        beside={
-            f"λ at the start, m = {width}": lambda r, k=k: _rows("sharpness", CATAPULT, r)[:, k]
-            for k, width in enumerate(WIDTHS)
-        },
+        beside=_at_each_width("λ at the start", "sharpness", CATAPULT),
     ),
     Claim(
         "Beyond the edge training does not diverge: at κ = 3 no width does.",
@@ -113,7 +115,7 @@ CLAIMS: tuple[Claim, ...] = (
         "below",
         -2.0,
         control=Control("the tangent parameterisation", partial(exponent, LAZY)),
-        beside=_distances(LAZY, USUAL),
+        beside=_at_each_width("distance", "kernel_distance", LAZY, USUAL),
         whose="our own",
     ),
 )

@@ -18,8 +18,6 @@ ROWS, OUTLIERS = 200, 20
 STEP_SIZES = {"η = 0.2": 0.2, "η = 0.25": 0.25}
 WITH, WITHOUT = "outliers", "without"
 SIZES = {WITH: 6.0, WITHOUT: 0.0}
-SHOWN = 20
-OPPOSED = -0.5
 
 
 def compute(budget: Budget) -> Results:
@@ -44,7 +42,7 @@ def _one(budget: Budget, size: float, seed: int) -> xr.Dataset:
         STEP_SIZES,
         steps=steps,
         seeds=seed,
-        measure=("train_loss", "predictions", measures.curvature(every=max(steps // 50, 1))),
+        measure=("train_loss", "predictions", measures.curvature(every=max(steps // 20, 1))),
         record=np.arange(steps + 1),
         threads=1,
     ).isel(seed=0, drop=True)
@@ -56,25 +54,14 @@ def _one(budget: Budget, size: float, seed: int) -> xr.Dataset:
             "edge": edge.assign_attrs(long_name="ηλ/2"),
             "train_loss": run.train_loss,
             "movement": (("schedule", "example"), np.abs(changes).mean(axis=1)),
-            "opposed": ("schedule", [opposed(one[:, :OUTLIERS]) for one in changes]),
+            "correlation": (
+                ("schedule", "outlier", "other"),
+                [_correlation(one[:, :OUTLIERS]) for one in changes],
+            ),
             "between_sides": ("schedule", [between_sides(one[:, :OUTLIERS]) for one in changes]),
-            "last_losses": (("schedule", "last", "outlier"), losses[:, -SHOWN:, :OUTLIERS]),
             "diverged_at": run.diverged_at,
         }
     )
-
-
-def opposed(changes: np.ndarray) -> float:
-    """Return the share of pairs of examples whose losses move against each other.
-
-    Parameters
-    ----------
-    changes : (steps, examples) of their losses. A pair does if the correlation of its changes
-        over the steps is below −1/2. NaN if any change is.
-    """
-    correlation = _correlation(changes)
-    pairs = correlation[np.triu_indices(len(correlation), 1)]
-    return float(np.where(np.isnan(pairs).any(), np.nan, np.mean(pairs < OPPOSED)))
 
 
 def between_sides(changes: np.ndarray) -> float:

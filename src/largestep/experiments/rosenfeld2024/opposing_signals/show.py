@@ -16,13 +16,23 @@ from largestep.experiments.rosenfeld2024.opposing_signals.compute import (
 from largestep.experiments.rosenfeld2024.opposing_signals.figure import draw_signals
 from largestep.store import Results
 
+OPPOSED = -0.5
+
 
 def draw(results: Results) -> Mapping[str, Figure]:
-    """Draw the edge over training, how much each example moves, and the outliers' last losses."""
-    return {"figure": draw_signals(results[WITH].dataset, results[WITHOUT].dataset)}
+    """Draw the edge over training, how much each example moves, and how outliers move together."""
+    names = {"outliers": WITH, "their coordinate is zero": WITHOUT}
+    first = next(iter(STEP_SIZES))
+    return {
+        "figure": draw_signals(
+            {name: results[data].dataset for name, data in names.items()},
+            {name: _pairs(first, data, results) for name, data in names.items()},
+            OPPOSED,
+        )
+    }
 
 
-def _movers(schedule: str, data: str, results: Results) -> np.ndarray:
+def movers(schedule: str, data: str, results: Results) -> np.ndarray:
     """Return the share of outliers among as many examples that move most."""
     movement = results[data].dataset.movement.sel(schedule=schedule)
     values = movement.transpose("seed", "example").values
@@ -35,8 +45,23 @@ def _edge(schedule: str, data: str, results: Results) -> np.ndarray:
     return values
 
 
-def _of(name: str, schedule: str, data: str, results: Results) -> np.ndarray:
-    values: np.ndarray = results[data].dataset[name].sel(schedule=schedule).values
+def opposed(schedule: str, data: str, results: Results) -> np.ndarray:
+    """Return the share of pairs of outliers whose losses move against each other."""
+    found = _pairs(schedule, data, results)
+    return np.where(np.isnan(found).any(axis=1), np.nan, np.mean(found < OPPOSED, axis=1))
+
+
+def _pairs(schedule: str, data: str, results: Results) -> np.ndarray:
+    """Return for every seed the correlations of all pairs of outliers."""
+    correlation = results[data].dataset.correlation.sel(schedule=schedule)
+    values = correlation.transpose("seed", "outlier", "other").values
+    first, second = np.triu_indices(OUTLIERS, 1)
+    found: np.ndarray = values[:, first, second]
+    return found
+
+
+def _between_sides(schedule: str, data: str, results: Results) -> np.ndarray:
+    values: np.ndarray = results[data].dataset.between_sides.sel(schedule=schedule).values
     return values
 
 
@@ -71,7 +96,7 @@ CLAIMS: tuple[Claim, ...] = (
         _claim(
             "A few outliers carry the instability: most of what moves most are they.",
             "share of outliers among the twenty examples whose losses move most",
-            _movers,
+            movers,
             "above",
             0.5,
             schedule,
@@ -93,7 +118,7 @@ CLAIMS: tuple[Claim, ...] = (
         _claim(
             "Outliers' losses move against each other.",
             "share of pairs of outliers whose changes of loss have a correlation below -1/2",
-            partial(_of, "opposed"),
+            opposed,
             "above",
             0.2,
             schedule,
@@ -104,7 +129,7 @@ CLAIMS: tuple[Claim, ...] = (
         _claim(
             "The outliers of one side move against those of the other.",
             "correlation of the changes of the mean loss of either side",
-            partial(_of, "between_sides"),
+            _between_sides,
             "below",
             0.0,
             schedule,

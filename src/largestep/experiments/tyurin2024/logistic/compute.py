@@ -96,7 +96,7 @@ def separation(problem: Problem, most: int) -> xr.Dataset:
     return xr.Dataset(
         {
             name: (dims, values)
-            for name, values in zip(names, np.moveaxis(found, -1, 0), strict=True)
+            for name, values in zip(names, np.moveaxis(np.array(found), -1, 0), strict=True)
         }
         | {"perceptron": _separated(problem, GD(), perceptron, 1.0, most)[0]},
         coords={"way": list(DYNAMICS), "step_size": list(STEP_SIZES)},

@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from largestep.figures import curves
 from largestep.figures.style import figure, label_panels
 
 __all__ = ["draw_separation"]
@@ -27,12 +28,12 @@ def draw_separation(
     drawing, axes = figure(1, 5, size=(17, 3.7))
     _iterations(axes[0], digits)
     axes[0].set_title("digits", fontsize=9)
-    _band(axes[1], digits.peak_loss.isel(way=0), "step_size", _BLUE)
+    curves.over(axes[1], digits.peak_loss.isel(way=0), "step_size", colour=_BLUE, line="o-")
     axes[1].axhline(np.log(2.0), color="black", linewidth=0.9, linestyle=":", label="at the start")
     axes[1].set_ylabel("peak training loss")
     axes[1].set_title("digits", fontsize=9)
     axes[1].legend(fontsize=8)
-    _band(axes[2], limit.distance, "step_size", _BLUE)
+    curves.over(axes[2], limit.distance, "step_size", colour=_BLUE, line="o-")
     axes[2].set_ylabel("distance of θ/γ to the perceptron's θ")
     axes[2].set_title("digits", fontsize=9)
     _iterations(axes[3], worst)
@@ -48,7 +49,8 @@ def draw_separation(
 
 def _iterations(ax: Axes, dataset: xr.Dataset) -> None:
     for way, shade in zip(dataset.way.values, (_BLUE, _GREEN), strict=True):
-        _band(ax, dataset.iterations.sel(way=way), "step_size", shade, str(way))
+        iterations = dataset.iterations.sel(way=way)
+        curves.over(ax, iterations, "step_size", colour=shade, line="o-", label=str(way))
     ax.axhline(
         float(dataset.perceptron.median()),
         color=_RED,
@@ -61,7 +63,7 @@ def _iterations(ax: Axes, dataset: xr.Dataset) -> None:
 
 
 def _sparsity(ax: Axes, dataset: xr.Dataset) -> None:
-    _band(ax, dataset.nonzero_coordinates, "schedule", _BLUE)
+    curves.over(ax, dataset.nonzero_coordinates, "schedule", colour=_BLUE, line="o-")
     ax.set_xscale("log")
     ticks = [0.02, 0.05, 0.1, 0.2, 0.5]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -71,18 +73,7 @@ def _sparsity(ax: Axes, dataset: xr.Dataset) -> None:
     ax.set_ylabel("coordinates", color=_BLUE)
     ax.set_title("a diagonal network", fontsize=9)
     other = ax.twinx()
-    _band(other, dataset.test_error, "schedule", _RED)
+    curves.over(other, dataset.test_error, "schedule", colour=_RED, line="o-")
     other.set_ylim(0, 0.5)
     other.grid(visible=False)
     other.set_ylabel("test error", color=_RED)
-
-
-def _band(ax: Axes, quantity: xr.DataArray, along: str, shade: str, label: str = "") -> None:
-    """Draw the median over the seeds that have a value, from quartile to quartile."""
-    there = quantity.dropna(along, how="all")
-    if "seed" in there.dims:
-        low, middle, high = there.quantile([0.25, 0.5, 0.75], "seed").values
-        ax.fill_between(there[along], low, high, color=shade, alpha=0.15, linewidth=0)
-    else:
-        middle = there.values
-    ax.plot(there[along], middle, "o-", color=shade, markersize=3.5, label=label)
