@@ -356,7 +356,7 @@ def xor_clusters(
 
     x ~ N(μ, I) for a μ drawn from ±μ_1, of label 1, and ±μ_2, of label −1, where μ_1 and μ_2 are
     orthogonal and of the same norm. No linear predictor beats chance. The loss is the logistic
-    one. (Xu et al., 2024, where a two-layer network fits all labels after one step and
+    one. (Xu et al., 2024, where a two-layer network fits the labels after one step and
     generalises after many. That is not about large steps: it comes out alike over a hundredfold
     of small ones.)
 
