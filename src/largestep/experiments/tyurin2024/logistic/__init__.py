@@ -23,8 +23,9 @@ Our own is the last panel: a diagonal linear network, 80 points in 200 dimension
 of a sparse predictor with ten coordinates, SGD with batch size 1 for 50 000 steps, divided by 10
 after half, u0 = 0.1. A coordinate counts above 1 % of the largest: at small steps none of the 200
 has fallen to a millionth of it. Eight runs of twenty diverge at η = 0.4, two at 0.5, three at
-0.7: what is shown there is of the others. Seeds draw the data too. Bounds were chosen on a pilot of three
-other seeds.
+0.7: what is shown there is of the others. Seeds draw the data too.
+
+Bounds were chosen on a pilot of three other seeds.
 """,
     seconds=10,
     order=1,
