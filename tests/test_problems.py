@@ -153,3 +153,51 @@ def test_a_teacher_gives_the_targets():
     np.testing.assert_allclose(problem.y_test, teacher.predict(theta, problem.x_test))
     with pytest.raises(ValueError, match="theta must have 21 entries, got 3"):
         problems.from_teacher(teacher, np.ones(3), n=7)
+
+
+def test_a_bent_line_on_the_sphere():
+    problem = problems.sphere(n=30, d=10, seed=4, test_points=7)
+    for x in (problem.x_train, problem.test_inputs):
+        np.testing.assert_allclose(np.linalg.norm(x, axis=1), np.sqrt(10))
+    bent = np.tanh(problem.x_train @ problem.truth / np.sqrt(10))
+    np.testing.assert_allclose(problem.y_train, bent - bent.mean())
+    bent_there = np.tanh(problem.test_inputs @ problem.truth / np.sqrt(10))
+    np.testing.assert_allclose(problem.y_test, bent_there - bent.mean())
+
+
+def test_outliers_have_a_coordinate_that_says_nothing():
+    problem = problems.opposing_outliers(n=50, d=6, size=4.0, seed=2, share=0.1, relevant=2)
+    plain = problems.opposing_outliers(n=50, d=6, size=0.0, seed=2, share=0.1, relevant=2)
+    assert problem.x_train[:6, 6].tolist() == [4.0, -4.0, 4.0, -4.0, 4.0, 0.0]
+    assert not problem.x_train[5:, 6].any()
+    assert not plain.x_train[:, 6].any()
+    np.testing.assert_array_equal(problem.x_train[:, :6], plain.x_train[:, :6])
+    np.testing.assert_array_equal(problem.y_train, plain.y_train)
+    expected = np.tanh(2 * problem.x_train[:, :2].sum(axis=1) / np.sqrt(2))
+    np.testing.assert_allclose(problem.y_train, expected)
+    with pytest.raises(ValueError, match="relevant must be at most d = 6, got 7"):
+        problems.opposing_outliers(n=50, d=6, size=4.0, relevant=7)
+
+
+def test_clusters_lie_as_in_xor_and_some_labels_are_turned():
+    problem = problems.xor_clusters(n=400, d=5, seed=1, norm=50.0, flipped=0.1)
+    x, y = problem.x_train, problem.y_train
+    on_first = np.abs(x[:, 0]) > np.abs(x[:, 1])
+    right = np.where(on_first, 1.0, -1.0)
+    assert (y[:40] == -right[:40]).all()
+    assert (y[40:] == right[40:]).all()
+    for coordinate, along in ((0, on_first), (1, ~on_first)):
+        np.testing.assert_allclose(np.abs(x[along, coordinate]), 50.0, atol=5.0)
+        assert 0.3 < np.mean(x[along, coordinate] > 0) < 0.7
+    there = problem.test_inputs
+    right = np.where(np.abs(there[:, 0]) > np.abs(there[:, 1]), 1.0, -1.0)
+    np.testing.assert_array_equal(problem.y_test, right)
+    with pytest.raises(ValueError, match="d must be at least 2, got 1"):
+        problems.xor_clusters(n=10, d=1)
+
+
+@pytest.mark.parametrize("make", [problems.sphere, problems.xor_clusters])
+def test_a_seed_fixes_the_data_of_neighbouring_papers(make):
+    first, again, other = make(20, 6, 3), make(20, 6, 3), make(20, 6, 4)
+    np.testing.assert_array_equal(first.x_train, again.x_train)
+    assert not np.array_equal(first.x_train, other.x_train)

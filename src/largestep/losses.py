@@ -32,7 +32,17 @@ from numba import types
 from largestep import _checks
 from largestep.networks.base import HoldsCompiled, check_compiled, compile_cached
 
-__all__ = ["CONTRACT", "Logistic", "Loss", "Squared", "compiled", "logistic", "squared"]
+__all__ = [
+    "CONTRACT",
+    "Logistic",
+    "Loss",
+    "Perceptron",
+    "Squared",
+    "compiled",
+    "logistic",
+    "perceptron",
+    "squared",
+]
 
 CONTRACT = types.UniTuple(types.float64, 3)(types.float64, types.float64)
 
@@ -172,11 +182,37 @@ class Logistic(Loss):
         check_labels(name, y)
 
 
+@compiled
+def _perceptron(h, y):  # type: ignore[no-untyped-def]
+    margin = y * h
+    if margin > 0.0:
+        return 0.0, 0.0, 0.0
+    return -margin, -y if margin < 0.0 else -0.5 * y, 0.0
+
+
+@dataclass(frozen=True)
+class Perceptron(Loss):
+    """ℓ = max(0, −yh) for labels y = ±1: gradient descent on it is the batch perceptron.
+
+    It is the limit of γ-scaled logistic losses, ℓ(γh)/γ for γ → ∞ (Tyurin, 2024), and so has the
+    slope −y/2 at h = 0, and curvature 0 everywhere.
+    """
+
+    value_slope_curvature = _perceptron
+
+    def check(self, name: str, y: Float[np.ndarray, " n"]) -> None:
+        """Raise ValueError, naming the array, a value and its index, if y are not labels ±1."""
+        check_labels(name, y)
+
+
 squared = Squared()
 """r²/2, the loss of a problem unless it is given another."""
 
 logistic = Logistic()
 """log(1 + exp(−yh)), for classification with labels ±1."""
+
+perceptron = Perceptron()
+"""max(0, −yh), the limit of large steps on the logistic loss."""
 
 
 def check_labels(name: str, y: Float[np.ndarray, " n"]) -> None:

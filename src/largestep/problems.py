@@ -5,10 +5,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from largestep import _checks
-from largestep.losses import Loss, Squared, squared
+from largestep.losses import Loss, Squared, logistic, squared
 from largestep.networks.base import Network
 
-__all__ = ["Problem", "from_teacher", "one_dimensional_regression", "sparse_regression"]
+__all__ = [
+    "Problem",
+    "from_teacher",
+    "one_dimensional_regression",
+    "opposing_outliers",
+    "sparse_regression",
+    "sphere",
+    "xor_clusters",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,4 +256,154 @@ def from_teacher(
         truth,
         loss=loss,
         description=f"from_teacher({teacher!r}, n={n}, seed={seed}, on_sphere={on_sphere})",
+    )
+
+
+def sphere(n: int, d: int, seed: int = 0, *, test_points: int = 1000) -> Problem:
+    """Regression of a bent line over the sphere of radius √d: what lazy training is seen on.
+
+    x is uniform on the sphere, as the tangent kernel of Jacot et al. (2018) has its inputs; the
+    targets are tanh(⟨w, x⟩/√d) for a w ~ N(0, I), less their mean over the training points. The
+    loss is r²/2.
+
+    Parameters
+    ----------
+    n, d : numbers of training points and of coordinates.
+    seed : fixes inputs and w, which is kept as the problem's `truth`.
+    test_points : number of test points, drawn as the training points are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is not a positive integer.
+    """
+    n = _checks.integer("n", n, at_least=1)
+    d = _checks.integer("d", d, at_least=1)
+    test_points = _checks.integer("test_points", test_points, at_least=1)
+    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0))
+    x = rng.standard_normal((n + test_points, d))
+    x *= np.sqrt(d) / np.linalg.norm(x, axis=1, keepdims=True)
+    truth = rng.standard_normal(d)
+    y = np.tanh(x @ truth / np.sqrt(d))
+    y -= y[:n].mean()
+    return Problem(
+        x[:n], y[:n], x[n:], y[n:], truth, description=f"sphere(n={n}, d={d}, seed={seed})"
+    )
+
+
+def opposing_outliers(
+    n: int,
+    d: int,
+    size: float,
+    seed: int = 0,
+    *,
+    share: float = 0.1,
+    relevant: int = 3,
+    test_points: int = 1000,
+) -> Problem:
+    """Regression with a few rows whose largest coordinate says nothing about their targets.
+
+    The first d coordinates are N(0, I), the target is tanh(2⟨w, x⟩) with w = 1/√k on the first k
+    of them. A last coordinate is +size and −size alternately on the first `share` of the rows and
+    0 elsewhere: rows that a network can move together, but not all to their targets. Their
+    gradients are large and oppose each other (Rosenfeld and Risteski, 2024, find such examples in
+    images). The loss is r².
+
+    Parameters
+    ----------
+    n : number of training points.
+    d : coordinates that may matter; inputs have d + 1.
+    size : of the last coordinate; 0 gives the control, the same data without it.
+    seed : fixes the data, whatever the size.
+    share : of the rows, rounded down; test points have it in as large a share.
+    relevant : k.
+    test_points : number of test points.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not of its kind or out of its range, or `relevant` exceeds `d`.
+    """
+    n = _checks.integer("n", n, at_least=1)
+    d = _checks.integer("d", d, at_least=1)
+    test_points = _checks.integer("test_points", test_points, at_least=1)
+    size = _checks.number("size", size, at_least=0.0)
+    share = _checks.number("share", share, at_least=0.0, at_most=1.0)
+    relevant = _checks.integer("relevant", relevant, at_least=1)
+    if relevant > d:
+        raise ValueError(f"relevant must be at most d = {d}, got {relevant}")
+    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0))
+    truth = np.repeat([1.0 / np.sqrt(relevant), 0.0], [relevant, d + 1 - relevant])
+
+    def drawn(rows: int) -> tuple[np.ndarray, np.ndarray]:
+        x = np.zeros((rows, d + 1))
+        x[:, :d] = rng.standard_normal((rows, d))
+        outliers = np.arange(int(share * rows))
+        x[outliers, d] = np.where(outliers % 2 == 0, size, -size)
+        return x, np.tanh(2.0 * x @ truth)
+
+    return Problem(
+        *drawn(n),
+        *drawn(test_points),
+        truth,
+        loss=_SQUARE,
+        description=(
+            f"opposing_outliers(n={n}, d={d}, size={size:g}, seed={seed}, share={share:g}, "
+            f"relevant={relevant})"
+        ),
+    )
+
+
+def xor_clusters(
+    n: int,
+    d: int,
+    seed: int = 0,
+    *,
+    norm: float = 12.0,
+    flipped: float = 0.1,
+    test_points: int = 1000,
+) -> Problem:
+    """Classification of four clusters in the pattern of XOR, with some training labels wrong.
+
+    x ~ N(μ, I) for a μ drawn from ±μ_1, of label 1, and ±μ_2, of label −1, where μ_1 and μ_2 are
+    orthogonal and of the same norm. No linear predictor beats chance. The loss is the logistic
+    one. (Xu et al., 2024, where a two-layer network fits the labels after one step and
+    generalises after many. That is not about large steps: it comes out alike over a hundredfold
+    of small ones.)
+
+    Parameters
+    ----------
+    n, d : numbers of training points and of coordinates, d at least 2.
+    seed : fixes the data. The centres lie along the first two coordinates, whatever the seed.
+    norm : ‖μ‖.
+    flipped : share of the training labels that are turned over, rounded down: the first ones.
+    test_points : number of test points, with true labels.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not of its kind or out of its range.
+    """
+    n = _checks.integer("n", n, at_least=1)
+    d = _checks.integer("d", d, at_least=2)
+    test_points = _checks.integer("test_points", test_points, at_least=1)
+    norm = _checks.number("norm", norm, at_least=0.0)
+    flipped = _checks.number("flipped", flipped, at_least=0.0, at_most=1.0)
+    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0))
+    cluster = rng.randint(4, size=n + test_points)
+    x = rng.standard_normal((n + test_points, d))
+    x[np.arange(len(x)), cluster // 2] += np.where(cluster % 2 == 0, norm, -norm)
+    y = np.where(cluster // 2 == 0, 1.0, -1.0)
+    y_train = y[:n].copy()
+    y_train[: int(flipped * n)] *= -1.0
+    return Problem(
+        x[:n],
+        y_train,
+        x[n:],
+        y[n:],
+        norm * np.eye(2, d),
+        loss=logistic,
+        description=(
+            f"xor_clusters(n={n}, d={d}, seed={seed}, norm={norm:g}, flipped={flipped:g})"
+        ),
     )

@@ -1,11 +1,13 @@
 from .base import Descent as Descent
 from .base import Dynamics as Dynamics
 from .gd import GD as GD
+from .gradient_regularization import SAM as SAM
+from .gradient_regularization import GradientRegularization as GradientRegularization
 from .hold_loss import HoldLoss as HoldLoss
 from .jacobian_penalty import JacobianPenalizedGD as JacobianPenalizedGD
 from .label_noise import LabelNoise as LabelNoise
 from .loss_noise_sde import LossNoiseSDE as LossNoiseSDE
-from .sam import SAM as SAM
+from .normalized_gd import NormalizedGD as NormalizedGD
 from .sde import ConstantNoiseSDE as ConstantNoiseSDE
 from .sde import plateau_noise as plateau_noise
 from .sgd import SGD as SGD

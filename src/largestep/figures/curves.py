@@ -8,7 +8,7 @@ from matplotlib.ticker import EngFormatter
 from largestep.figures.labels import axis_label, readable
 from largestep.figures.style import looks
 
-__all__ = ["BANDS", "bands", "ends", "everyone_survives", "survival"]
+__all__ = ["BANDS", "bands", "ends", "everyone_survives", "over", "survival"]
 
 
 BANDS = (
@@ -89,6 +89,31 @@ def _write_beside(ax: Axes, lost: list[tuple[float, str, str]]) -> None:
 def everyone_survives(*datasets: xr.Dataset) -> bool:
     """Return whether no seed has diverged: then a panel on survival says nothing."""
     return all(bool(dataset.diverged_at.isnull().all()) for dataset in datasets)
+
+
+def over(
+    ax: Axes,
+    quantity: xr.DataArray,
+    along: str,
+    *,
+    colour: str,
+    line: str = "-",
+    label: str | None = None,
+) -> None:
+    """Draw the median over seeds against another dimension, and a band from quartile to quartile.
+
+    Parameters
+    ----------
+    quantity : with the dimension `along`, and seed if there are any; NaN where a seed has none.
+    line : in Matplotlib's short form: "-", "o-".
+    """
+    there = quantity.dropna(along, how="all")
+    if "seed" in there.dims:
+        low, middle, high = there.quantile([0.25, 0.5, 0.75], "seed").values
+        ax.fill_between(there[along], low, high, color=colour, alpha=0.15, linewidth=0)
+    else:
+        middle = there.values
+    ax.plot(there[along], middle, line, color=colour, markersize=3.5, label=label)
 
 
 def survival(ax: Axes, dataset: xr.Dataset) -> None:

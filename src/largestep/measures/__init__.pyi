@@ -1,11 +1,17 @@
 from .base import Measure as Measure
 from .base import named as named
 from .coordinates import nonzero_coordinates as nonzero_coordinates
+from .edge import batch_sharpness as batch_sharpness
 from .jacobian import effective_rank as effective_rank
 from .jacobian import jacobian_rank as jacobian_rank
+from .kernel import kernel_distance as kernel_distance
 from .losses import test_error as test_error
 from .losses import test_loss as test_loss
+from .losses import train_error as train_error
 from .losses import train_loss as train_loss
+from .piecewise import kinks as kinks
 from .sparsity import feature_sparsity as feature_sparsity
+from .stability import critical_step_size as critical_step_size
+from .stability import curvature as curvature
 from .trajectory import parameters as parameters
 from .trajectory import predictions as predictions

@@ -7,7 +7,7 @@ from largestep.measures.base import Measure
 from largestep.networks.base import Network
 from largestep.problems import Problem
 
-__all__ = ["test_error", "test_loss", "train_loss"]
+__all__ = ["test_error", "test_loss", "train_error", "train_loss"]
 
 
 def train_loss() -> Measure:
@@ -20,11 +20,16 @@ def test_loss() -> Measure:
     return Measure("test_loss", _test_loss, "test loss", stacks=True)
 
 
-def test_error() -> Measure:
-    """Share of the test points where the prediction's sign is not the label.
+def train_error() -> Measure:
+    """Share of the training points where the prediction's sign is not the label.
 
     For labels ±1 (ValueError otherwise), whatever the loss. A prediction of 0 is an error.
     """
+    return Measure("train_error", _train_error, "training error", stacks=True)
+
+
+def test_error() -> Measure:
+    """Share of the test points where the prediction's sign is not the label, as `train_error`."""
     return Measure("test_error", _test_error, "test error", stacks=True)
 
 
@@ -43,9 +48,17 @@ def _mean_loss(
     return mean
 
 
+def _train_error(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
+    return _error(network, thetas, problem.x_train, "y_train", problem.y_train)
+
+
 def _test_error(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
-    labels = problem.test_targets
-    check_labels("y_test", labels)
-    wrong = np.sign(network.predict(thetas, problem.test_inputs)) != labels
-    share: np.ndarray = np.mean(wrong, axis=-1)
+    return _error(network, thetas, problem.test_inputs, "y_test", problem.test_targets)
+
+
+def _error(
+    network: Network, thetas: np.ndarray, x: np.ndarray, name: str, labels: np.ndarray
+) -> np.ndarray:
+    check_labels(name, labels)
+    share: np.ndarray = np.mean(np.sign(network.predict(thetas, x)) != labels, axis=-1)
     return share

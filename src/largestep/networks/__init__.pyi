@@ -5,5 +5,6 @@ from .initialization import FanInUniform as FanInUniform
 from .initialization import Gaussian as Gaussian
 from .initialization import Initialization as Initialization
 from .initialization import Signs as Signs
+from .linear import Linear as Linear
 from .relu import ReLU as ReLU
 from .scalar import ScalarQuadratic as ScalarQuadratic

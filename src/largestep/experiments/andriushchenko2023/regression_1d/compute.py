@@ -5,7 +5,7 @@ from dataclasses import replace
 from largestep.dynamics import SGD, simulate
 from largestep.experiments.andriushchenko2023.regression_1d.setting import setting
 from largestep.experiments.budget import Budget
-from largestep.measures import jacobian_rank, predictions
+from largestep.measures import jacobian_rank, kinks, predictions
 from largestep.store import Results
 
 __all__ = ["compute"]
@@ -25,6 +25,7 @@ def compute(budget: Budget) -> Results:
             "train_loss",
             jacobian_rank(1e-4, every=20),
             replace(chosen.sparsity, every=3),
+            kinks(every=3),
             predictions(every=20),
         ),
         threads=budget.threads,

@@ -17,14 +17,15 @@ _FITS = 3
 
 
 def draw_measures(dataset: xr.Dataset) -> Figure:
-    """Draw loss, rank and feature sparsity over training, and survival if any seed diverges."""
+    """Draw loss, rank, sparsity and kinks over training, and survival if any seed diverges."""
     shows_survival = not curves.everyone_survives(dataset)
-    drawing, axes = figure(1, 3 + shows_survival, size=(12, 3.5))
+    drawing, axes = figure(1, 4 + shows_survival, size=(15, 3.5))
     curves.bands(axes[0], dataset.train_loss, log=True)
     curves.bands(axes[1], dataset.jacobian_rank)
     curves.bands(axes[2], dataset.feature_sparsity)
+    curves.bands(axes[3], dataset.kinks)
     if shows_survival:
-        curves.survival(axes[3], dataset)
+        curves.survival(axes[4], dataset)
     legend_above(drawing, axes[0], "step size:")
     label_panels(axes)
     return drawing

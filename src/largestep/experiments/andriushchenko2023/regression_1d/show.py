@@ -44,6 +44,10 @@ def _sparsity(dataset: xr.Dataset) -> xr.DataArray:
     return dataset.feature_sparsity
 
 
+def _kinks(dataset: xr.Dataset) -> xr.DataArray:
+    return dataset.kinks
+
+
 def _variation_of_slope(schedule: str, results: Results) -> np.ndarray:
     fits = results["sgd"].dataset.predictions.sel(schedule=schedule).isel(step=-1)
     bends: np.ndarray = np.abs(fits.diff("test_point", n=2)).sum("test_point", skipna=False).values
@@ -101,6 +105,15 @@ CLAIMS: tuple[Claim, ...] = (
         "sgd", _sparsity, "feature sparsity", large=LONG, small=SHORT, until=0.5, bound=0.6
     ),
     tracks("sgd", _sparsity, "feature sparsity", _rank),
+    falls(
+        "sgd",
+        _kinks,
+        "number of kinks",
+        from_schedule=SHORT,
+        to_schedule=LONG,
+        sentence="The long phase ends with fewer kinks between the points.",
+        whose="other papers",
+    ),
     Claim(
         "The long phase fits the points by a simpler function.",
         "total variation of the slope of the final fit, long over short phase, same seed",
