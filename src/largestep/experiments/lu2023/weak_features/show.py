@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from largestep.experiments.claims import Claim, Control
 from largestep.experiments.lu2023.weak_features.compute import MULTIPLES, WEAK
@@ -64,6 +65,7 @@ def _while_it_trains(ax: Axes, results: Results) -> None:
     for label, shade in ((EDGE, "#3b6fb6"), ("1.3", "#f4a582"), (LARGE, "#b2182b")):
         curve = dataset.weak_share.sel(schedule=label).median("seed")
         ax.plot(curve.step, curve, color=shade, label=f"k = {label}")
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set_xlabel("steps of SGD (the step size falls at half)")
     ax.set_ylabel("share of the weak feature")
     ax.set_ylim(bottom=0)
