@@ -142,8 +142,8 @@ def _simulated(rows: np.ndarray, batch: int, exact: float, budget: Budget) -> fl
         residual_bound=1e300,
         threads=budget.threads,
     )
-    with np.errstate(divide="ignore"):
-        logarithms = np.log(np.abs(runs.parameters.values).max(axis=-1))  # no square overflows
+    # The largest entry, as no square of it overflows; what has vanished no longer falls.
+    logarithms = np.log(np.maximum(np.abs(runs.parameters.values).max(axis=-1), 1e-300))
     growth = np.diff(logarithms, axis=-1)[..., 0].mean(axis=1)
     growing = np.flatnonzero(growth > 0)
     if growing.size == 0 or growing[0] == 0:
