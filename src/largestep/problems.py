@@ -10,6 +10,7 @@ from largestep.networks.base import Network
 
 __all__ = [
     "Problem",
+    "feature_noise",
     "from_teacher",
     "one_dimensional_regression",
     "opposing_outliers",
@@ -182,6 +183,64 @@ def sparse_regression(
         truth,
         description=(
             f"sparse_regression(n={n}, d={d}, nonzeros={support}, seed={seed}, noise={noise:g})"
+        ),
+    )
+
+
+def feature_noise(
+    n: int = 40,
+    *,
+    weak: float = 0.2,
+    noise_coordinates: int = 100,
+    noise: float = 0.05,
+    only_weak: float = 0.0,
+    seed: int = 0,
+    test_points: int = 1000,
+) -> Problem:
+    """Labels that a strong and a weak feature both tell, among noise; the strong one fails in test.
+
+    x = (weak · y, y, noise · N(0, I)) with y = ±1 at even odds. The test points are like the
+    training points but for the strong feature, which is 0 (after Lu et al., 2023). The loss is
+    r²/2, the truth None: either feature fits.
+
+    Parameters
+    ----------
+    n : number of training points.
+    weak : size of the weak feature; the strong one's is 1.
+    noise_coordinates, noise : how many, and their standard deviation.
+    only_weak : share of the training points that lack the strong feature, rounded down.
+    seed : fixes the data.
+    test_points : number of test points.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of its range.
+    """
+    n = _checks.integer("n", n, at_least=1)
+    test_points = _checks.integer("test_points", test_points, at_least=1)
+    weak = _checks.number("weak", weak)
+    noise = _checks.number("noise", noise, at_least=0.0)
+    noise_coordinates = _checks.integer("noise_coordinates", noise_coordinates, at_least=0)
+    only_weak = _checks.number("only_weak", only_weak, at_least=0.0, at_most=1.0)
+    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0))
+    y, y_test = (rng.choice([-1.0, 1.0], size) for size in (n, test_points))
+    x, x_test = (
+        np.column_stack(
+            [weak * labels, labels, noise * rng.standard_normal((len(labels), noise_coordinates))]
+        )
+        for labels in (y, y_test)
+    )
+    x[: int(only_weak * n), 1] = 0.0
+    x_test[:, 1] = 0.0
+    return Problem(
+        x,
+        y,
+        x_test,
+        y_test,
+        description=(
+            f"feature_noise(n={n}, weak={weak:g}, noise_coordinates={noise_coordinates}, "
+            f"noise={noise:g}, only_weak={only_weak:g}, seed={seed})"
         ),
     )
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import largestep as ls
-from largestep.dynamics import GD, SAM, SGD
+from largestep.dynamics import GD, SAM, SGD, GradientRegularization
 from largestep.losses import Squared
 from largestep.networks import DiagonalLinear, ReLU
 from largestep.problems import Problem
@@ -13,27 +13,33 @@ BASES = [SGD(), SGD(batch_size=3, cap=0.4, momentum=0.5), GD(), GD(cap=0.4, mome
 
 def by_hand(network, problem, theta, order, step_sizes, dynamics):
     """Take the steps as the equations write them."""
+    strength, reach = (
+        (dynamics.rho, dynamics.rho)
+        if isinstance(dynamics, SAM)
+        else (dynamics.strength, dynamics.reach)
+    )
     base, factor = dynamics.of, 2 * problem.loss.factor
     cap = np.inf if base.cap is None else base.cap
     velocity = np.zeros_like(theta)
 
-    def gradients(theta, x, y, step_size=0.0):
-        jacobian = network.jacobian(theta, x)
+    def gradients(theta, x, y):
         residuals = network.predict(theta, x) - y
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.minimum(1.0, cap / (step_size * factor * np.sum(jacobian**2, axis=1)))
-        return (share * factor * residuals)[:, np.newaxis] * jacobian
+        return (factor * residuals)[:, np.newaxis] * network.jacobian(theta, x)
 
     for batch, step_size in zip(order, step_sizes, strict=True):
         x, y = problem.x_train[batch], problem.y_train[batch]
-        own = gradients(theta, x, y)
+        here = gradients(theta, x, y)
         if dynamics.per_example:
-            taken = [
-                gradients(theta + dynamics.rho * own[b], x[[b]], y[[b]], step_size)[0]
-                for b in range(len(batch))
-            ]
+            uphill = theta + reach * here
         else:
-            taken = gradients(theta + dynamics.rho * own.mean(axis=0), x, y, step_size)
+            uphill = np.tile(theta + reach * here.mean(axis=0), (len(batch), 1))
+        taken = []
+        for b in range(len(batch)):
+            jacobian = network.jacobian(uphill[b], x[[b]])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = np.minimum(1.0, cap / (step_size * factor * np.sum(jacobian**2)))
+            ahead = gradients(uphill[b], x[[b]], y[[b]])[0]
+            taken.append(share * ((1 - strength / reach) * here[b] + strength / reach * ahead))
         velocity = base.momentum * velocity + np.mean(taken, axis=0)
         theta = theta - step_size * velocity
     return theta
@@ -42,7 +48,17 @@ def by_hand(network, problem, theta, order, step_sizes, dynamics):
 @pytest.mark.parametrize("base", BASES, ids=repr)
 @pytest.mark.parametrize("per_example", [True, False])
 @pytest.mark.parametrize("network", [ReLU((2, 5, 3)), DiagonalLinear(2)], ids=repr)
-def test_it_follows_its_equations(network, per_example, base, rng):
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda **of: SAM(0.03, **of),
+        lambda **of: GradientRegularization(0.03, 0.03, **of),
+        lambda **of: GradientRegularization(0.05, 0.02, **of),
+        lambda **of: GradientRegularization(0.05, -0.02, **of),
+    ],
+    ids=["SAM", "as SAM", "uphill", "downhill"],
+)
+def test_it_follows_its_equations(network, per_example, base, kind, rng):
     problem = Problem(rng.standard_normal((6, 2)), rng.standard_normal(6), loss=Squared(1.0))
     theta = rng.standard_normal(network.parameters)
     steps, batch = 80, base.batch(6)
@@ -51,7 +67,7 @@ def test_it_follows_its_equations(network, per_example, base, rng):
     else:
         order = rng.integers(0, 6, size=(steps, batch))
     schedule = decay(0.05, factor=3, at=0.5)
-    dynamics = SAM(0.03, of=base, per_example=per_example)
+    dynamics = kind(of=base, per_example=per_example)
     runs = ls.simulate(
         network,
         problem,
@@ -123,7 +139,27 @@ def test_a_residual_beyond_the_bound_uphill_is_a_divergence(sparse_problem, diag
     assert runs.train_loss[0, 0, 1:].isnull().all()
 
 
+@pytest.mark.parametrize("per_example", [True, False])
+def test_with_a_short_reach_the_sign_does_not_matter(sparse_problem, diagonal, per_example):
+    ahead, back = (
+        ls.simulate(
+            diagonal,
+            sparse_problem,
+            GradientRegularization(0.1, reach, GD(), per_example),
+            0.05,
+            steps=50,
+            measure=["parameters"],
+        ).parameters
+        for reach in (1e-6, -1e-6)
+    )
+    np.testing.assert_allclose(ahead, back, rtol=1e-4, atol=1e-6)
+
+
 def test_wrong_settings_are_named():
+    with pytest.raises(ValueError, match="strength must be at least 0, got -1"):
+        GradientRegularization(-1.0, 0.1)
+    with pytest.raises(ValueError, match="reach must not be 0"):
+        GradientRegularization(1.0, 0.0)
     with pytest.raises(ValueError, match="rho must be at least 0, got -1"):
         SAM(-1.0)
     with pytest.raises(TypeError, match="rho must be a number, got '1'"):

@@ -75,7 +75,8 @@ class GradientRegularization(_Uphill):
     strength : γ, at least 0; 0 is the descent alone, up to rounding.
     reach : ε, in the units of the step size; not 0. A negative one goes downhill.
     of : `SGD(…)` or `GD(…)`: which examples a step visits, with what cap and momentum. By
-        default SGD with batch size 1. The cap is held against ‖∇h(x_i)‖² at θ + εg.
+        default SGD with batch size 1. The cap is held against ‖∇h(x_i)‖² at θ + εg, and
+        shortens both of an example's gradients.
     per_example : each example has a penalty of its own, the default; else the batch's mean has.
 
     Raises
@@ -199,7 +200,6 @@ def _descend(  # type: ignore[no-untyped-def]
         for j in range(theta.shape[0]):
             velocity[j] *= momentum
             uphill[j] = theta[j]
-            here[j] = 0.0
         if not per_example:
             for b in range(batch):
                 i = order[k, b]
@@ -209,17 +209,13 @@ def _descend(  # type: ignore[no-untyped-def]
                     return k
                 if not squared:
                     _, slope, bend = loss(h, y[i])
-                coefficient = scale * slope / batch
                 climb = reach * scale * slope / batch
                 for j in range(theta.shape[0]):
                     uphill[j] += climb * gradient[j]
-                    here[j] += coefficient * gradient[j]
-            if rest != 0.0:
-                for j in range(theta.shape[0]):
-                    velocity[j] += rest * here[j]
         for b in range(batch):
             i = order[k, b]
-            if per_example:
+            at_theta = 0.0
+            if per_example or rest != 0.0:
                 h = network(theta, x[i], layout, workspace, here)
                 slope, bend = h - y[i], 1.0
                 if not abs(slope) <= bound:
@@ -227,9 +223,10 @@ def _descend(  # type: ignore[no-untyped-def]
                 if not squared:
                     _, slope, bend = loss(h, y[i])
                 at_theta = rest * scale * slope / batch
-                climb = reach * scale * slope
-                for j in range(theta.shape[0]):
-                    uphill[j] = theta[j] + climb * here[j]
+                if per_example:
+                    climb = reach * scale * slope
+                    for j in range(theta.shape[0]):
+                        uphill[j] = theta[j] + climb * here[j]
             h = network(uphill, x[i], layout, workspace, gradient)
             slope, bend = h - y[i], 1.0
             if not abs(slope) <= bound:
@@ -248,7 +245,7 @@ def _descend(  # type: ignore[no-untyped-def]
             coefficient *= share * shorter
             for j in range(theta.shape[0]):
                 velocity[j] += coefficient * gradient[j]
-            if per_example and rest != 0.0:
+            if rest != 0.0:
                 for j in range(theta.shape[0]):
                     velocity[j] += at_theta * shorter * here[j]
         for j in range(theta.shape[0]):
