@@ -45,8 +45,8 @@ def compute(budget: Budget) -> Results:
                 found[name].append(_ends(network, uncentred, ways, 5e-4, 12_000, seed, budget))
             full = {"GD": GD(), **{f"{m}": _penalised(0.5, m * 0.5) for m in FULL}}
             found["full batch"].append(_ends(network, centred, full, 0.05, 12_000, seed, budget))
-            own = {f"{e:g}": GradientRegularization(0.1, e) for e in PER_EXAMPLE}
-            own = {"SGD": SGD(), **own}
+            own: dict[str, Dynamics] = {"SGD": SGD()}
+            own |= {f"{e:g}": GradientRegularization(0.1, e) for e in PER_EXAMPLE}
             found["per example"].append(_ends(network, centred, own, 0.05, 60_000, seed, budget))
             found["saddle"].append(_saddle(seed, budget))
             done()
@@ -75,7 +75,7 @@ def _ends(
     steps: int,
     seed: int,
     budget: Budget,
-    **settings: np.ndarray,
+    initial: np.ndarray | None = None,
 ) -> xr.Dataset:
     taken = budget.steps(steps)
     ends = [
@@ -89,7 +89,7 @@ def _ends(
             seeds=[seed],
             measure=["train_loss", "test_loss", _DISTANCE, _SIZE],
             threads=budget.threads,
-            **settings,
+            initial=initial,
         ).isel(step=0)
         for way, dynamics in ways.items()
     ]

@@ -1,10 +1,12 @@
 """What `stability` computes."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 from largestep import metrics
-from largestep.dynamics import GD, SGD, simulate
+from largestep.dynamics import GD, SGD, Dynamics, simulate
 from largestep.experiments.andriushchenko2023.diagonal.setting import setting as diagonal
 from largestep.experiments.budget import Budget
 from largestep.measures import curvature, parameters
@@ -30,16 +32,17 @@ def compute(budget: Budget) -> Results:
     """Return the runs, and the thresholds of the minima that SGD found."""
     network, problem = DiagonalLinear(_D), _problem()
     starts = np.stack([np.random.default_rng(s).standard_normal(2 * _D) for s in budget.seeds])
-    shared = {
+    shared: dict[str, Any] = {
         "seeds": budget.seeds,
         "measure": ["train_loss", "test_loss", curvature(), parameters()],
         "threads": budget.threads,
     }
     runs = {}
-    for name, dynamics, step_sizes, steps in (
+    first: list[tuple[str, Dynamics, tuple[float, ...], int]] = [
         ("sgd", SGD(cap=_CAP), SGD_STEPS, 200_001),
         ("gd", GD(), GD_STEPS, 4_001),
-    ):
+    ]
+    for name, dynamics, step_sizes, steps in first:
         taken = budget.steps(steps)
         runs[name] = simulate(
             network,
@@ -53,10 +56,11 @@ def compute(budget: Budget) -> Results:
             **shared,
         )
     paper = diagonal()
-    for name, dynamics, step_sizes in (
+    second: list[tuple[str, Dynamics, tuple[float, ...]]] = [
         ("diagonal sgd", SGD(cap=_CAP), (0.02, _FOUND_AT, 0.26)),
         ("diagonal gd", GD(), (0.2, 2.5)),
-    ):
+    ]
+    for name, dynamics, step_sizes in second:
         taken = budget.steps(20_001)
         runs[name] = simulate(
             paper.network,
@@ -86,7 +90,7 @@ def _problem() -> Problem:
     )
 
 
-def _near(network: DiagonalLinear, seed: int) -> np.ndarray:
+def _near(network: Network, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     start = network.initialize(rng)
     return start * (1.0 + 1e-3 * rng.standard_normal(start.shape))
