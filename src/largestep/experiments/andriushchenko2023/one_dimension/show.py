@@ -34,7 +34,7 @@ def fates(dataset: xr.Dataset) -> xr.Dataset:
 def lyapunov(law: str, sharpness: np.ndarray) -> np.ndarray:
     """Return E log|1 − 2a|: the rate at which w − 1 grows at the minimum, negative if it shrinks.
 
-    An SGD step on the network xθ² maps w = θ²/θ*² to w(1 − a(w − 1))², a = 2ηx²θ*², which is
+    An SGD step on the network xθ² maps w = θ²/θ⋆² to w(1 − a(w − 1))², a = 2ηx²θ⋆², which is
     linearised to the factor 1 − 2a at w = 1.
     """
     squares = np.array(LAWS[law]) / max(LAWS[law])
@@ -111,7 +111,7 @@ def _mean_square(law: str, rate_above: bool, results: Results) -> np.ndarray:
 CLAIMS: tuple[Claim, ...] = (
     *(_agreement(law) for law in LAWS),
     Claim(
-        "For a ≤ 2 starts stay in the interval, |θ| ≤ θ*·√(1 + 2/a): more than nine in ten.",
+        "For a ≤ 2 starts stay in the interval, |θ| ≤ θ⋆·√(1 + 2/a): more than nine in ten.",
         "1 if the start is within the bound at all laws, step sizes and recorded steps",
         _stays,
         "above",
@@ -121,8 +121,8 @@ CLAIMS: tuple[Claim, ...] = (
         over="starts",
     ),
     Claim(
-        "Where the loss stabilises θ shrinks: the mean of θ² lies below θ*².",
-        "mean of θ²/θ*² over the last tenth of the steps, at each a in (1, 1.6) (the largest)",
+        "Where the loss stabilises θ shrinks: the mean of θ² lies below θ⋆².",
+        "mean of θ²/θ⋆² over the last tenth of the steps, at each a in (1, 1.6) (the largest)",
         partial(_mean_square, CONSTANT, True),
         "below",
         0.999,
