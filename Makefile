@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: reproduce test test-slow lint format bench docs clean
+.PHONY: reproduce test test-slow test-zoo lint format bench docs clean
 
 reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)
@@ -13,6 +13,10 @@ test: .venv/installed-test
 
 test-slow: .venv/installed-test
 	$(BIN)/pytest -m slow
+
+# MONAI and x-transformers are tried too if they are installed.
+test-zoo: .venv/installed-test
+	$(BIN)/pytest -m zoo tests/deep/test_zoo.py
 
 lint: .venv/installed-test
 	$(BIN)/ruff check
