@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from largestep.deep import Probe
 from largestep.deep.compaction import compact
@@ -299,13 +302,10 @@ def compacted(name):
     except ValueError as error:
         return f"refused: {str(error).split(';')[-1].split('.')[0].strip()[:60]}", None
     assert report.held_out.largest <= report.rounding * report.scale
-    third = animal.drawn(2)
-    for found, wanted in zip(
-        tensors(Arguments.of(third)(smaller)),
-        tensors(Arguments.of(third)(animal.model)),
-        strict=True,
-    ):
-        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=3e-4 * float(wanted.abs().max()))
+    found, wanted = (tensors(Arguments.of(second)(m)) for m in (smaller, animal.model))
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert float((one - other).abs().max()) <= 1e-4 * report.scale
     left = report.parameters_after / report.parameters_before
     if count and report.coverage > 0.05:
         assert left < 1.0
@@ -326,33 +326,63 @@ def measured(name):
 
 
 def curved(name):
-    """Hold a product with the Hessian against differences of gradients, in double precision."""
-    animal = made(name)
-    model = animal.model.double().eval()
-    batch = Arguments.of(animal.drawn(0)).to(torch.device("cpu"), torch.float64)
-    loss = Wrapped(model, batch)
-    index = torch.arange(len(batch), dtype=torch.float64)
+    """Hold a product with the Hessian against derivatives taken forwards of gradients."""
+    for dtype, tolerance in ((torch.float64, 1e-4), (torch.float32, 1e-2)):
+        animal = made(name)
+        batch = Arguments.of(animal.drawn(0)).to(torch.device("cpu"), dtype)
+        loss = Wrapped(animal.model.to(dtype).eval(), batch)
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                return _curved(loss, torch.arange(len(batch), dtype=dtype), tolerance)
+        except RuntimeError as error:
+            refused = error  # some kernels know single precision only
+    raise refused
+
+
+def _curved(loss, index, tolerance):
     hessian = Hessian(loss, lambda outputs, _: outputs, [(index, index)])
-    parameters = [p for p in loss.parameters() if p.requires_grad]
+    held = {n: p.detach().requires_grad_() for n, p in loss.named_parameters() if p.requires_grad}
     generator = torch.Generator().manual_seed(3)
-    vector = [torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in parameters]
-    size, gradients = 1e-6, []
-    for sign in (1, -1):
-        with torch.no_grad():
-            for p, v in zip(parameters, vector, strict=True):
-                p.add_(v, alpha=sign * size)
-        gradients.append(
-            torch.autograd.grad(loss(index), parameters, allow_unused=True, materialize_grads=True)
-        )
-        with torch.no_grad():
-            for p, v in zip(parameters, vector, strict=True):
-                p.sub_(v, alpha=sign * size)
+    vector = {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in held.items()}
+    for name, module in loss.named_modules():
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            # Backwards PyTorch gives these rows no gradient, whatever the loss.
+            vector[f"{name}.weight"][module.padding_idx] = 0
+    with forward_ad.dual_level():
+        duals = {n: forward_ad.make_dual(p, vector[n]) for n, p in held.items()}
+        try:
+            value = functional_call(loss, duals, (index,))
+            gradients = torch.autograd.grad(
+                value, [*duals.values()], create_graph=True, materialize_grads=True
+            )
+            pushed = [forward_ad.unpack_dual(gradient).tangent for gradient in gradients]
+        except NotImplementedError:
+            return _backwards_twice(hessian, loss, index, held, vector)
     expected = torch.cat(
-        [((a - b) / (2 * size)).flatten() for a, b in zip(*gradients, strict=True)]
-    )
-    found = torch.from_numpy(hessian @ torch.cat([v.flatten() for v in vector]).numpy())
-    assert float((found - expected).norm()) <= 1e-3 * float(expected.norm()) + 1e-6
+        [
+            (torch.zeros_like(p) if t is None else t).detach().flatten()
+            for p, t in zip(held.values(), pushed, strict=True)
+        ]
+    ).double()
+    found = torch.from_numpy(hessian @ torch.cat([v.flatten() for v in vector.values()]).numpy())
+    apart = float((found - expected).norm())
+    assert apart <= tolerance * float(expected.norm()) + 1e-8, (apart, float(expected.norm()))
     return "agrees"
+
+
+def _backwards_twice(hessian, loss, index, held, vector):
+    """Hold the product against derivatives of gradients, where none is taken forwards."""
+    gradients = torch.autograd.grad(
+        functional_call(loss, held, (index,)), [*held.values()], create_graph=True,
+        materialize_grads=True,
+    )  # fmt: skip
+    pairs = zip(gradients, vector.values(), strict=True)
+    along = sum((gradient * v).sum() for gradient, v in pairs)
+    products = torch.autograd.grad(along, [*held.values()], materialize_grads=True)
+    found = hessian @ torch.cat([v.flatten() for v in vector.values()]).numpy()
+    expected = torch.cat([part.flatten() for part in products]).double()
+    assert float((torch.from_numpy(found) - expected).norm()) <= 1e-3 * float(expected.norm())
+    return "agrees, backwards twice"
 
 
 class Wrapped(nn.Module):
