@@ -6,7 +6,7 @@ BASE_TESTS := tests/cli/test_start.py tests/cli/test_without_pytorch.py tests/ex
 	tests/metrics tests/networks tests/test_*.py
 OUT ?= results
 
-.PHONY: reproduce test test-base test-slow fuzz lint format bench docs clean
+.PHONY: reproduce test test-base test-slow test-zoo fuzz lint format bench docs clean
 
 reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)
@@ -23,6 +23,10 @@ test-slow: .venv/installed-test
 
 fuzz: .venv/installed-test
 	nice $(BIN)/python -m tests.border
+
+# MONAI and x-transformers are tried too if they are installed.
+test-zoo: .venv/installed-test
+	$(BIN)/pytest -m zoo tests/deep/test_zoo.py
 
 lint: .venv/installed-test
 	$(BIN)/ruff check
