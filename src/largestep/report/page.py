@@ -353,5 +353,5 @@ def _data_uri(path: Path) -> str:
     if path.suffix == ".svg":
         text = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", path.read_text("utf-8"), flags=re.DOTALL)
         text = re.sub(r"\s+", " ", text).replace('"', "'").strip()
-        return "data:image/svg+xml," + quote(text, safe=" ='/:;,.()-+*!@$&?_~[]{}|^")
+        return "data:image/svg+xml," + quote(text, safe=" ='/:;,.()-+*!@$?_~[]{}|^")
     return f"data:image/{path.suffix[1:]};base64,{b64encode(path.read_bytes()).decode()}"
