@@ -19,6 +19,8 @@ def test_it_computes_claims_and_draws(name, tmp_path):
     assert all(c["undecided_because"] for c in found if c["verdict"] == "undecided")
     figures = experiment.draw(results)
     assert next(iter(figures)) == "figure"
+    if experiment.captions:
+        assert set(figures) <= set(experiment.captions)
     for label, figure in figures.items():
         figure.savefig(tmp_path / f"{label}.png")
         assert (tmp_path / f"{label}.png").stat().st_size > 10_000
