@@ -23,12 +23,13 @@ class Descriptions(griffe.Extension):
 def apart(text):
     """Return a docstring whose tables have descriptions where they belong."""
     head, *sections = _SECTION.split(text)
-    written = [head]
+    written, returned = [], ""
     for name, body in zip(sections[::2], sections[1::2], strict=True):
+        if name == "Returns":
+            # Before the tables: what stands behind one is read as a line of it.
+            returned = f"**Returns** {body.strip()}\n\n"
+            continue
         if name in ("Parameters", "Other Parameters", "Attributes"):
             body = re.sub(r"^(\*{0,2}\w[\w*, ]*) : (.+)$", r"\1\n    \2", body, flags=re.MULTILINE)
-        if name == "Returns":
-            written.append(f"**Returns** {body.strip()}\n\n")
-        else:
-            written.append(f"{name}\n{'-' * len(name)}{body}")
-    return "".join(written)
+        written.append(f"{name}\n{'-' * len(name)}{body}")
+    return "".join([head, returned, *written])

@@ -6,6 +6,7 @@ that the page's code, run from its top, has made by then.
 
 import io
 import re
+from contextlib import redirect_stdout
 
 from mkdocs.structure.files import File
 
@@ -22,7 +23,8 @@ def on_page_markdown(markdown, *, page, config, files):
     def part(found):
         code, name, words = found.groups()
         if code is not None:
-            exec(compile(code, page.file.src_uri, "exec"), names)
+            with redirect_stdout(io.StringIO()):
+                exec(compile(code, page.file.src_uri, "exec"), names)
             return found[0]
         picture = io.StringIO()
         names[name].savefig(picture, format="svg")
