@@ -9,8 +9,8 @@ EXPERIMENT = Experiment(
     shows="With the same late steps, more of large ones make a network sparser and better.",
     setting="""
 The residual network with batch norm of glyphs, plain, on the same 1500 letters, with the same step
-sizes: large ones until 10 or 50 % of training, their late steps alone, and small ones. The late step
-sizes are the same in all but the last. These runs are those of glyphs, which takes them up.
+sizes: large ones until 10 or 50 % of training, their late steps alone, and small ones. The late
+step sizes are the same in all but the last. These runs are those of glyphs, which takes them up.
 """,
     seconds=120,
     order=10,
