@@ -438,7 +438,7 @@ def test_control_c_while_trajectories_are_submitted_stops_those_begun(
         ({"order": np.zeros((10, 1))}, TypeError, "order must hold integer"),
         ({"initial": np.zeros(3)}, ValueError, "initial must have shape"),
         ({"initial": np.full(16, np.nan)}, ValueError, "initial must be finite"),
-        ({"measure": ["accuracy"]}, ValueError, "measure must be one of effective_rank"),
+        ({"measure": ["accuracy"]}, ValueError, "measure must be one of batch_sharpness"),
         ({"measure": ["train_loss"] * 2}, ValueError, "'train_loss' twice"),
         ({"measure": [Measure("step", len, "x")]}, ValueError, "name of its own, got 'step'"),
         (
