@@ -330,7 +330,11 @@ def _section(experiment: Experiment, out: Path) -> "Section | None":
             "it was checked by an older largestep; "
             f"`largestep reproduce {experiment.name} --only-figures` checks it again"
         )
-    confirmed = _finished(again)
+    try:
+        confirmed = _finished(again)
+    except ValueError as error:
+        print(f"{again} is left out of the page: {error}", file=sys.stderr)
+        confirmed = None
     return Section(
         experiment,
         folder,

@@ -80,6 +80,27 @@ def test_fresh_seeds_confirm_what_was_frozen(tmp_path, frozen_as_it_stands):
     assert "--confirm" in page
 
 
+def test_the_page_names_what_is_broken_and_shows_the_rest(tmp_path, largestep):
+    names = ["one-dimension", "surface", "diagonal-gd"]
+    reproduce(names, tmp_path, quick=True, seeds=2)
+    (tmp_path / "surface" / "config.json").write_text('{"files": {"results.nc"')
+    old = tmp_path / "diagonal-gd"
+    (old / "claims.json").write_text('[{"claim": "It was so.", "verdict": "holds"}]')
+    config = json.loads((old / "config.json").read_text())
+    config["files"]["claims.json"] = _files.digest(old / "claims.json")
+    (old / "config.json").write_text(json.dumps(config))
+    written = largestep("report", tmp_path)
+    assert written.returncode == 0
+    assert "surface is left out of the page: config.json cannot be read" in written.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "config.json cannot be read" in page
+    assert "checked by an older largestep" in page
+    assert 'id="one-dimension-figure"' in page
+    assert 'id="play-cobweb"' in page
+    assert 'id="play-descent"' not in page
+    assert "Teacher and student: not run here" in page
+
+
 def test_claims_that_are_not_the_frozen_ones_are_not_confirmed(tmp_path, frozen_as_it_stands):
     written = json.loads(frozen_as_it_stands.read_text())
     written["surface"][0]["bound"] = 0.5
