@@ -1,11 +1,29 @@
 """The command line's application, and the options that several commands share."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["Correlation", "Data", "Folder", "Model", "Out", "Threads", "Weights", "app"]
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = [
+    "Correlation",
+    "Data",
+    "Folder",
+    "Model",
+    "Out",
+    "Scheduler",
+    "Threads",
+    "Weights",
+    "Workers",
+    "app",
+    "place",
+]
 
 app = typer.Typer(
     add_completion=False,
@@ -18,6 +36,17 @@ app = typer.Typer(
 Out = Annotated[Path, typer.Option(help="Folder for results, figures and the page.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Trajectories run at once; all cores by default.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="A running Dask cluster to compute on, tcp://host:8786; by default that of "
+        "DASK_SCHEDULER_ADDRESS, otherwise threads of this machine."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Compute in so many Dask processes here, replaced when they die."),
 ]
 Model = Annotated[
     str,
@@ -39,3 +68,29 @@ Data = Annotated[
 ]
 Folder = Annotated[Path | None, typer.Option(help="Holds the data set's files.")]
 Correlation = Annotated[float, typer.Option(help="Units that correlate above it are one.")]
+
+
+@contextmanager
+def place(
+    scheduler: str | None, workers: int | None, threads: int | None
+) -> "Iterator[Executor | None]":
+    """Yield the executor of the cluster that was asked for; None for threads of this process.
+
+    Raises
+    ------
+    ValueError
+        If more than one place was asked for, and what `jobs.cluster` says.
+    """
+    asked = {"--scheduler": scheduler, "--workers": workers, "--threads": threads}
+    named = [option for option, value in asked.items() if value is not None]
+    if len(named) > 1:
+        raise ValueError(f"work runs in one place: name only one of {' and '.join(named)}")
+    if not named:
+        scheduler = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if scheduler is None and workers is None:
+        yield None
+        return
+    from largestep.jobs.cluster import cluster
+
+    with cluster(scheduler, workers=workers) as executor:
+        yield executor

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from largestep.cli.app import Out, Threads, app
+from largestep.cli.app import Out, Scheduler, Threads, Workers, app, place
 
 __all__ = ["reproduce"]
 
@@ -28,6 +28,8 @@ def reproduce(
         bool, typer.Option("--quick", help="A tenth of the steps: the look, not the setting.")
     ] = False,
     threads: Threads = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data sets of resnet18 and densenet100.")
     ] = None,
@@ -48,16 +50,18 @@ def reproduce(
     from largestep.reproduction import reproduce as run
 
     try:
-        page = run(
-            names or [],
-            out,
-            seeds=seeds,
-            quick=quick,
-            threads=threads,
-            data=data,
-            progress=True,
-            only_figures=only_figures,
-        )
+        with place(scheduler, workers, threads) as executor:
+            page = run(
+                names or [],
+                out,
+                seeds=seeds,
+                quick=quick,
+                threads=threads,
+                executor=executor,
+                data=data,
+                progress=True,
+                only_figures=only_figures,
+            )
     except KeyboardInterrupt:
         print("Stopped. The same command takes up what is finished.", file=sys.stderr)
         raise typer.Exit(130) from None

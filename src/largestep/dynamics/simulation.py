@@ -1,10 +1,8 @@
 """Run a dynamics over schedules × seeds, in parallel, into one dataset."""
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +15,7 @@ from largestep._version import __version__
 from largestep.dynamics.base import Dynamics, Stretch, Trajectory
 from largestep.dynamics.sgd import SGD
 from largestep.jobs.base import run
-from largestep.jobs.threads import single_blas_thread, stopped, thread_pool
+from largestep.jobs.threads import executor_or_threads, single_blas_thread, stopped
 from largestep.measures.base import Measure, named
 from largestep.networks.base import Network
 from largestep.problems import Problem
@@ -30,9 +28,6 @@ RESIDUAL_BOUND = 1e6
 
 # Indices and noise are drawn this many at a time, whatever the number of steps.
 _CHUNK = 1 << 16
-
-# To an executor elsewhere the problem goes with every job: trajectories travel in so many blocks.
-_BLOCKS = 64
 
 
 def simulate(
@@ -79,8 +74,9 @@ def simulate(
         diverged and stops.
     threads : trajectories run at once; all cores by default.
     executor : where to run them, in place of threads of this process: any of
-        `concurrent.futures`. For one of processes network, problem, dynamics, schedules and
-        measures must be picklable, as all of the library's are.
+        `concurrent.futures`, Dask's `client.get_executor()` among them. For one of processes
+        network, problem, dynamics, schedules and measures must be picklable, as all of the
+        library's are, and their classes importable there.
     progress : a description shows progress on standard error; None is silent.
 
     Returns
@@ -89,7 +85,8 @@ def simulate(
     `step_size` of the last step taken (at step 0: of the first), and
     `diverged_at`, the number of steps completed before the divergence, NaN without one.
     Measures are NaN from the divergence on, and from the first recorded step at which any
-    training residual lies beyond `residual_bound`. Attributes hold the configuration as JSON.
+    training residual lies beyond `residual_bound`. Attributes hold the configuration as JSON,
+    and the processors that computed: where they are of several kinds, last bits may differ.
 
     Raises
     ------
@@ -102,10 +99,6 @@ def simulate(
     steps = _checks.integer("steps", steps, at_least=1)
     seeds = _checks.seeds(seeds)
     residual_bound = _checks.number("residual_bound", residual_bound, above=0.0)
-    if threads is not None:
-        threads = _checks.integer("threads", threads, at_least=1)
-        if executor is not None:
-            raise ValueError("threads and executor must not both be given: it has its own workers")
     chosen = named(measure)
     labelled = _labelled(schedules, dynamics)
     recorded = record_grid(steps) if record is None else _check_record(record, steps)
@@ -126,13 +119,13 @@ def simulate(
         residual_bound,
     )
     trajectories = [(label, number) for label in labelled for number in range(len(seeds))]
-    size = 1 if executor is None else -(-len(trajectories) // _BLOCKS)
-    blocks = [trajectories[at : at + size] for at in range(0, len(trajectories), size)]
-    jobs = {number: (simulation, block) for number, block in enumerate(blocks)}
-    with _executor(executor, threads) as pool:
-        done = dict(run(_simulate, jobs, pool, progress=progress))
-
-    results = [result for number in range(len(blocks)) for result in done[number]]
+    found: dict[tuple[str, int], dict[str, np.ndarray | None]] = {}
+    processors: set[str] = set()
+    with executor_or_threads(executor, threads) as pool:
+        for done in run(_simulate, simulation, trajectories, pool, progress=progress):
+            found |= zip(done.items, done.result, strict=True)
+            processors.add(done.processor)
+    results = [found[trajectory] for trajectory in trajectories]
     shape = (len(labelled), len(seeds))
     dims = {m.name: ("schedule", "seed", "step", *m.dims) for m in chosen}
     dims |= {"step_size": ("schedule", "seed", "step"), "diverged_at": ("schedule", "seed")}
@@ -156,6 +149,7 @@ def simulate(
             "steps": steps,
             "residual_bound": residual_bound,
             "largestep": __version__,
+            "processors": json.dumps(sorted(processors)),
         },
     )
     long_names = {m.name: m.long_name for m in chosen} | {
@@ -305,15 +299,6 @@ def _simulate(
 ) -> list[dict[str, np.ndarray | None]]:
     with single_blas_thread():
         return [simulation.trajectory(label, number) for label, number in trajectories]
-
-
-@contextmanager
-def _executor(given: Executor | None, threads: int | None) -> Iterator[Executor]:
-    if given is not None:
-        yield given
-        return
-    with thread_pool(threads or os.cpu_count() or 1) as pool:
-        yield pool
 
 
 def _streams(seed: int) -> list[np.random.Generator]:

@@ -2,5 +2,6 @@
 
 from largestep.provenance.closure import Closure, Sources, closure, defines
 from largestep.provenance.identity import fingerprint
+from largestep.provenance.machine import processor
 
-__all__ = ["Closure", "Sources", "closure", "defines", "fingerprint"]
+__all__ = ["Closure", "Sources", "closure", "defines", "fingerprint", "processor"]

@@ -27,8 +27,14 @@ _DECIDING = {
 }
 """Packages whose versions decide numbers, by the name that is imported."""
 
-_SILENT = {"largestep._progress", "largestep._version"}
-"""Modules that show or name something and decide nothing."""
+_SILENT = {
+    "largestep._progress",
+    "largestep._version",
+    "largestep.jobs.base",
+    "largestep.jobs.here",
+    "largestep.jobs.processes",
+}
+"""Modules that show or name something, or choose where work runs, and decide nothing."""
 
 _Definition = tuple[str, str]
 """A module and a name that it defines; the name "" is what it runs without defining anything."""
