@@ -174,7 +174,8 @@ class _Packed:
             if self.content not in ("", _content(opened[1])):
                 raise ValueError(
                     f"a worker ({platform.node()}) has other code for the network, the problem or "
-                    "the measures than this process: install the same on both"
+                    "the measures than this process, or other values of what that code names: "
+                    "install the same on both, and change no globals"
                 )
             _opened.clear()  # what came before is done with
             _opened[self.key] = opened
@@ -190,11 +191,12 @@ def _sent(work: Callable[[Any, Any], Any], shared: Any, executor: Executor) -> A
         return _Direct(work, shared)
     try:
         packed = pickle.dumps((work, shared))
-        copied = _unpacked(packed)[1]
-    except (pickle.PicklingError, AttributeError) as error:
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise TypeError(
             f"what workers in other processes share must be picklable: {error}"
         ) from error
+    # A copy is read, as a worker reads one: what is shared there is no more the same object.
+    copied = _unpacked(packed)[1]
     parcel = _Packed(_made_by(work), _content(copied), packed, sha256(packed).hexdigest())
     share: Callable[[Any], Any] = getattr(executor, "share", lambda value: value)
     return share(parcel)
