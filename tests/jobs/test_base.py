@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from importlib import import_module
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -61,9 +62,11 @@ def test_blocks_grow_to_what_was_measured_and_shrink_towards_the_end():
         sizes.append(pace.size(10_000, workers=2))
         pace.learn(sizes[-1], 0.015 * sizes[-1])
     assert sizes[-1] == 133
-    assert all(after <= 4 * before for before, after in zip(sizes, sizes[1:], strict=False))
+    assert all(after <= 4 * before for before, after in pairwise(sizes))
     assert pace.size(40, workers=2) == 16
-    assert pace.size(3, workers=2) == 16  # no shorter than is worth the way; `run` takes what is left
+    assert (
+        pace.size(3, workers=2) == 16
+    )  # no shorter than is worth the way; `run` takes what is left
 
 
 def test_a_block_that_took_no_time_does_not_make_the_next_endless():
@@ -81,8 +84,7 @@ def test_what_is_handed_out_depends_on_the_workers_not_on_the_items():
             with lock:
                 waiting += 1
                 most = max(most, waiting)
-            future = super().submit(*args)
-            return future
+            return super().submit(*args)
 
     with Counting(2) as executor:
         for _ in run(squares, 0, range(500), executor, seconds=0):
@@ -207,11 +209,13 @@ def test_progress_counts_items(capsys):
 
 
 def test_ctrl_c_ends_what_runs_on_threads():
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), ls.jobs.thread_pool(2) as pool:
-        for _ in run(until_stopped, 0, range(50), pool):
-            raise KeyboardInterrupt
-    assert time.monotonic() - started < 20
+    def interrupted():
+        with ls.jobs.thread_pool(2) as pool:
+            for _ in run(until_stopped, 0, range(50), pool):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()  # what runs would go on for ever
 
 
 def until_stopped(shared, items):
