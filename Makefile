@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results
 
-.PHONY: reproduce test test-slow lint format bench docs clean
+.PHONY: reproduce test test-slow test-cluster lint format bench docs clean
 
 reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)
@@ -13,6 +13,9 @@ test: .venv/installed-test
 
 test-slow: .venv/installed-test
 	$(BIN)/pytest -m slow
+
+test-cluster: .venv/installed-test
+	$(BIN)/pytest -m cluster
 
 lint: .venv/installed-test
 	$(BIN)/ruff check

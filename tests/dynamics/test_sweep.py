@@ -172,8 +172,8 @@ def test_a_schedule_of_ones_own_and_a_dynamics_without_one(diagonal, sparse_prob
 
 
 BOUNDARY = {
-    "x": {"step_size": np.linspace(0.1, 2.0, 25)},
-    "y": {"u0": np.linspace(0.05, 0.6, 25)},
+    "x": {"u0": np.linspace(0.05, 0.6, 25)},
+    "y": {"step_size": np.linspace(0.1, 2.0, 25)},
     "steps": 60,
     "seeds": [0],
     "measure": [],

@@ -90,7 +90,7 @@ def place(
     if scheduler is None and workers is None:
         yield None
         return
-    from largestep.jobs.cluster import cluster
+    from largestep.jobs.dask import cluster
 
     with cluster(scheduler, workers=workers) as executor:
         yield executor

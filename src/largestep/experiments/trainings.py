@@ -18,7 +18,7 @@ from largestep import _files, provenance, store
 from largestep._progress import track
 from largestep.experiments.budget import Budget
 from largestep.jobs.base import run
-from largestep.jobs.cluster import DaskExecutor
+from largestep.jobs.dask import DaskExecutor
 from largestep.jobs.processes import process_pool
 
 if TYPE_CHECKING:

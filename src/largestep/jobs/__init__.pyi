@@ -1,6 +1,6 @@
 from .base import run as run
-from .cluster import DaskExecutor as DaskExecutor
-from .cluster import cluster as cluster
+from .dask import DaskExecutor as DaskExecutor
+from .dask import cluster as cluster
 from .here import Here as Here
 from .journal import Journal as Journal
 from .processes import process_pool as process_pool

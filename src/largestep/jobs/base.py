@@ -135,7 +135,7 @@ class _Pace:
 def _known(executor: Executor) -> Executor:
     """Return an executor that knows its workers, where one stands for Dask's."""
     if type(executor).__module__.partition(".")[0] == "distributed":
-        from largestep.jobs.cluster import DaskExecutor
+        from largestep.jobs.dask import DaskExecutor
 
         return DaskExecutor(executor)
     return executor

@@ -114,15 +114,22 @@ def cluster(scheduler: str | None = None, *, workers: int | None = None) -> Iter
             f"the dashboard is {client.dashboard_link}",
             file=sys.stderr,
         )
-        try:
+        with translated(distributed):
             yield DaskExecutor(client)
-        except distributed.KilledWorker as error:
-            raise ChildProcessError(
-                f"a block of work has killed {error.allowed_failures + 1} workers, perhaps for "
-                f"want of memory: give workers more (the last was {error.last_worker.address}, "
-                f"with {error.last_worker.memory_limit / 1e9:.2g} GB); the same command takes up "
-                "what is finished"
-            ) from None
+
+
+@contextmanager
+def translated(distributed: Any) -> Iterator[None]:
+    """Let Dask's word for work that kills its workers be this house's."""
+    try:
+        yield
+    except distributed.KilledWorker as error:
+        raise ChildProcessError(
+            f"a block of work has killed {error.allowed_failures + 1} workers, perhaps for want of "
+            f"memory: give workers more (the last was {error.last_worker.address}, with "
+            f"{error.last_worker.memory_limit / 1e9:.2g} GB); the same command takes up what is "
+            "finished"
+        ) from None
 
 
 def _distributed() -> Any:
@@ -147,10 +154,15 @@ def _local(distributed: Any, workers: int) -> Any:
 @contextmanager
 def _client(distributed: Any, address: str) -> Iterator[Any]:
     try:
-        client = distributed.Client(address, timeout=_SECONDS_TO_ANSWER)
+        # It is nobody else's default: xarray would write files through it.
+        client = distributed.Client(address, timeout=_SECONDS_TO_ANSWER, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise ConnectionError(
             f"no Dask scheduler answers at {address} within {_SECONDS_TO_ANSWER:.0f} s"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"scheduler must be an address such as tcp://head:8786, got {address!r}: {error}"
         ) from error
     with client:
         yield client
