@@ -11,6 +11,7 @@ from typing import Any
 
 from largestep import _checks
 from largestep._version import __version__
+from largestep.jobs.processes import without_interrupt
 
 __all__ = ["DaskExecutor", "cluster"]
 
@@ -143,12 +144,14 @@ def _distributed() -> Any:
 
 
 def _local(distributed: Any, workers: int) -> Any:
-    return distributed.LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",  # a port that is free
-    )
+    # Its thread starts the workers, and others in place of those that die.
+    with without_interrupt():
+        return distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",  # a port that is free
+        )
 
 
 @contextmanager
