@@ -60,7 +60,7 @@ def test_blocks_grow_to_what_was_measured_and_shrink_towards_the_end():
     sizes = []
     for _ in range(10):
         sizes.append(pace.size(10_000, workers=2))
-        pace.learn(sizes[-1], 0.015 * sizes[-1])
+        pace.learn(sizes[-1], 0.015 * sizes[-1], workers=2)
     assert sizes[-1] == 133
     assert all(after <= 4 * before for before, after in pairwise(sizes))
     assert pace.size(40, workers=2) == 16
@@ -69,9 +69,14 @@ def test_blocks_grow_to_what_was_measured_and_shrink_towards_the_end():
     )  # no shorter than is worth the way; `run` takes what is left
 
 
+def test_blocks_are_longer_where_many_workers_would_bring_too_many():
+    assert [base._Pace(2.0).target(workers) for workers in (1, 100, 400, 10_000)] == [2, 2, 8, 10]
+    assert base._Pace(0).target(10_000) == 0
+
+
 def test_a_block_that_took_no_time_does_not_make_the_next_endless():
     pace = base._Pace(2.0)
-    pace.learn(1, 0.0)
+    pace.learn(1, 0.0, workers=2)
     assert pace.size(10**6, workers=2) == 4
 
 

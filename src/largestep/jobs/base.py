@@ -23,8 +23,11 @@ __all__ = ["Done", "run"]
 
 Items = TypeVar("Items", Sequence[Any], np.ndarray)
 
-SECONDS = 2.0
+SECONDS, LONGEST = 2.0, 10.0
 """What a block of items should take: long against the way there and back, short against a life."""
+
+BLOCKS_A_SECOND = 50.0
+"""What the process that hands out blocks keeps up with, and a scheduler with it, by far."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def run(
         otherwise with every block.
     items : for processes picklable, and small.
     executor : any of `concurrent.futures`, Dask's `client.get_executor()` among them.
-    seconds : what a block should take; 0 for blocks of one item.
+    seconds : what a block should take; 0 for blocks of one item. More where there are so many
+        workers that more than fifty blocks a second would come back, up to ten seconds.
     progress : a description shows progress on standard error; None is silent.
 
     Raises
@@ -97,7 +101,7 @@ def run(
                 future = returned.get()
                 block = waiting.pop(future)
                 result, taken, processor = _result(future)
-                pace.learn(len(block), taken)
+                pace.learn(len(block), taken, workers)
                 yield Done(block, result, processor)
                 advance(len(block))
         except BaseException:
@@ -123,13 +127,18 @@ class _Pace:
         """Return the size of the next block: smaller towards the end, that all end together."""
         return max(1, self.wanted // 8, min(self.wanted, left // (2 * workers)))
 
-    def learn(self, number: int, seconds: float) -> None:
+    def learn(self, number: int, seconds: float, workers: int) -> None:
         """Take into account how long a block has taken."""
         each = seconds / number
         self.each = each if self.each is None else (self.each + each) / 2
         # What has diverged takes no time and says little of what comes next.
         most = max(self.wanted, 4 * number)
-        self.wanted = max(1, min(most, int(self.seconds / max(self.each, 1e-9))))
+        wanted = self.target(workers) / max(self.each, 1e-9)
+        self.wanted = max(1, int(min(most, wanted)))
+
+    def target(self, workers: int) -> float:
+        """Return the seconds that a block should take where there are so many workers."""
+        return self.seconds and min(max(self.seconds, workers / BLOCKS_A_SECOND), LONGEST)
 
 
 def _known(executor: Executor) -> Executor:
