@@ -6,7 +6,8 @@ BASE_TESTS := tests/cli/test_start.py tests/cli/test_without_pytorch.py tests/ex
 	tests/metrics tests/networks tests/test_*.py
 OUT ?= results
 
-.PHONY: reproduce test test-base test-slow test-cluster fuzz lint format bench docs clean
+.PHONY: reproduce test test-base test-slow test-cluster test-zoo test-page fuzz lint format bench \
+	docs clean
 
 reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)
@@ -27,6 +28,21 @@ test-cluster: .venv/installed-test
 fuzz: .venv/installed-test
 	nice $(BIN)/python -m tests.border
 
+# MONAI and x-transformers are tried too if they are installed.
+test-zoo: .venv/installed-test
+	$(BIN)/pytest -m zoo tests/deep/test_zoo.py
+
+# The page and the documentation in a real browser: what it takes is installed into .page only.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+PAGE ?= .page/results/report.html
+
+test-page: .page/node_modules docs
+	@test -n "$(CHROMIUM)" || { echo "test-page needs Chromium: apt-get install chromium, or CHROMIUM=path"; exit 1; }
+	@test "$(PAGE)" != .page/results/report.html || $(BIN)/largestep reproduce --quick --seeds 3 \
+		--out .page/results diagonal surface one-dimension teacher-student
+	cp tests/page/check.mjs .page/
+	node .page/check.mjs "$(CHROMIUM)" "$(PAGE)" site
+
 lint: .venv/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -44,7 +60,14 @@ docs: .venv/installed
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv .venv-base results site
+	rm -rf .venv .venv-base .page results site
+
+.page/node_modules: tests/page/package.json
+	@command -v npm > /dev/null || { echo "test-page needs Node.js with npm, 20 or newer"; exit 1; }
+	mkdir -p .page
+	cp tests/page/package.json .page/
+	npm install --prefix .page --silent --no-audit --no-fund
+	touch $@
 
 %/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "largestep needs Python 3.11 or newer")'

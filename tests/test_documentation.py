@@ -1,15 +1,18 @@
 """What the README and the pages show runs as it stands there; nothing public is left out."""
 
+import json
 import re
 import sys
 from importlib import import_module
-from inspect import ismodule
+from inspect import cleandoc, ismodule
 from itertools import accumulate
 from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 import largestep as ls
 from largestep.store import Results
@@ -70,6 +73,63 @@ def test_the_page_on_networks_runs():
     run(DOCS / "networks.md", blocks(DOCS / "networks.md"))
 
 
+@pytest.mark.parametrize("name", ["tutorial", "gallery"])
+def test_pages_draw_what_they_name(name):
+    page = DOCS / f"{name}.md"
+    made = run(page, blocks(page))
+    for drawing in re.findall(r"<!-- draws (\w+): \S", page.read_text()):
+        assert isinstance(made[drawing], Figure)
+
+
+@pytest.mark.parametrize("name", ["theorist", "practitioner"])
+def test_the_notebooks_run(name, monkeypatch, tmp_path):
+    if name == "practitioner":
+        pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "examples" / f"{name}.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert all(c["outputs"] == [] for c in notebook["cells"] if c["cell_type"] == "code")
+    run(ROOT / "examples" / f"{name}.ipynb", cells)
+
+
+def test_what_docstrings_say_of_a_name_is_not_taken_for_its_type():
+    text = """Do it.
+
+    Parameters
+    ----------
+    network, problem : what is trained,
+        on what.
+
+    Returns
+    -------
+    Numbers: one for each.
+
+    Raises
+    ------
+    ValueError
+        If it can't.
+    """
+    pytest.importorskip("griffe")
+    apart = run_path(str(DOCS / "hooks" / "docstrings.py"))["apart"]
+    written = apart(cleandoc(text))
+    assert "network, problem\n    what is trained,\n    on what." in written
+    assert "**Returns** Numbers: one for each." in written
+    assert "ValueError\n    If it can't." in written
+
+
+def test_formulas_become_mathematics_without_a_script():
+    pytest.importorskip("latex2mathml")
+    page = run_path(str(DOCS / "hooks" / "mathematics.py"))["on_page_content"]
+    made = page('<p><span class="arithmatex">\\(a &lt; \\theta_\\star^2\\)</span></p>')
+    assert made.startswith("<p><math")
+    assert "arithmatex" not in made
+
+
+def test_dollars_of_the_theory_come_in_pairs():
+    text = re.sub(r"\$\$.*?\$\$", "", (DOCS / "theory.md").read_text(), flags=re.DOTALL)
+    assert all(p.count("$") % 2 == 0 for p in re.split(r"\n\n|\n- ", text))
+
+
 @pytest.mark.filterwarnings("default")  # those of other people's libraries are theirs
 @pytest.mark.parametrize("name", ["probe", "step_size", "curvature"])
 def test_the_pages_on_deep_networks_run(name, reader):
@@ -123,18 +183,20 @@ def test_the_citation_holds_what_is_required():
 
 
 def test_no_star_of_a_symbol_is_taken_for_emphasis():
-    for path in (*DOCS.glob("*.md"), *(ROOT / "src").rglob("*.py")):
+    for path in (*DOCS.rglob("*.md"), *(ROOT / "src").rglob("*.py")):
         assert not re.search(r"[θw]\*[²)·,. ]", path.read_text()), f"{path}: write ⋆"
 
 
 def test_every_page_is_in_the_navigation():
-    pages = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
-    assert sorted(pages) == sorted(page.name for page in DOCS.glob("*.md"))
+    entries = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    pages = [p for e in entries for p in ([e] if isinstance(e, str) else next(iter(e.values())))]
+    assert sorted(pages) == sorted(p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md"))
 
 
 def test_the_reference_holds_every_public_name():
     pytest.importorskip("torch")
-    shown = set(re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text(), re.MULTILINE))
+    pages = "\n".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    shown = set(re.findall(r"^::: (\S+)$", pages, re.MULTILINE))
     packages = ["largestep"]
     for package in packages:
         if package in shown:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -40,6 +41,7 @@ def test_reproduce_writes_everything(reproduced):
         "figure.png",
         "figure.svg",
         "claims.json",
+        "ends.csv",
         "config.json",
     }
     claims = json.loads((folder / "claims.json").read_text())
@@ -47,14 +49,17 @@ def test_reproduce_writes_everything(reproduced):
     config = json.loads((folder / "config.json").read_text())
     assert config["seeds"] == [0, 1, 2]
     assert "numpy" in config["versions"]
+    assert {"at", "seconds", "commit", "machine"} == set(config["made"])
     assert set(config["files"]) == {p.name for p in folder.iterdir()} - {"config.json"}
 
 
 def test_the_page_stands_alone(reproduced):
     page = (reproduced / "report.html").read_text()
-    assert "data:image/svg+xml;base64," in page
-    assert "http://" not in page
-    assert "https://" not in page
+    assert 'src="data:image/svg+xml,' in page
+    # Links may lead away, nothing else may.
+    asked_for = re.findall(r"(?:src|srcset|action|poster)=\"(?!data:)|url\((?!%23)|@import", page)
+    assert not asked_for
+    assert re.findall(r"<link[^>]*>", page) == ['<link rel="icon" href="data:,">']
     assert "Diagonal linear networks" in page
     assert "A quick look" in page
     # Where there are no results of it, it is said.
@@ -65,11 +70,12 @@ def test_the_page_stands_alone(reproduced):
 def test_fresh_seeds_confirm_what_was_frozen(tmp_path, frozen_as_it_stands):
     reproduce(["surface"], tmp_path, quick=True, seeds=2, confirm=True)
     again = tmp_path / "confirmed" / "surface"
-    assert {path.name for path in again.iterdir()} == {"results.nc", "claims.json", "config.json"}
+    made = {"results.nc", "claims.json", "ends.csv", "config.json"}
+    assert {path.name for path in again.iterdir()} == made
     assert json.loads((again / "config.json").read_text())["seeds"] == [1000, 1001]
     assert json.loads((tmp_path / "surface" / "config.json").read_text())["seeds"] == [0, 1]
     page = (tmp_path / "report.html").read_text()
-    assert "on fresh seeds" in page
+    assert "fresh seeds: <span" in page
     assert frozen.digest()[:16] in page
     assert "--confirm" in page
 

@@ -23,10 +23,15 @@ from largestep.deep import data, training
 from largestep.deep.data import Dataset
 from largestep.deep.training import presets
 from largestep.experiments import Budget, trainings
+from largestep.experiments.andriushchenko2023.glyphs import compute as glyphs
+from largestep.experiments.deep_networks import LARGE, LATE
 from largestep.experiments.deep_phases import best
 from largestep.experiments.extensions.compaction import compute as compaction
+from largestep.experiments.extensions.compaction_glyphs import compute as compaction_glyphs
 from largestep.experiments.extensions.digits_hold import compute as digits_hold
+from largestep.experiments.phases import stabilises_until_decay
 from largestep.experiments.trainings import run_all, survived
+from largestep.store import Results
 
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
 COMMAND = [str(Path(sys.executable).with_name("largestep"))]
@@ -35,6 +40,15 @@ TINY = {"epochs": 10, "batch_size": 8, "train": None}
 NARROW = {
     "resnet18": {**TINY, "model_settings": {"width": 2}},
     "densenet100": {**TINY, "model": "small_resnet", "model_settings": {"widths": (2, 3)}},
+}
+NARROW |= {f"{name}-glyphs": changes for name, changes in NARROW.items()}
+NARROW |= {
+    name: {**TINY, "model_settings": {**presets.PRESETS[name].model_settings, **changes}}
+    for name, changes in (
+        ("glyphs", {"widths": (2, 3)}),
+        ("glyphs-no-norm", {"widths": (2, 3)}),
+        ("glyphs-densenet", {"layers": 1, "growth": 2}),
+    )
 }
 
 
@@ -83,8 +97,13 @@ def settings(**changes):
         ("resnet18", ["cifar10/plain", "cifar10/sota"]),
         (
             "densenet100",
-            [f"{d}/{s}" for d in data.NAMES if d != "digits" for s in ("plain", "sota")],
+            [
+                f"{d}/{s}"
+                for d in ("cifar10", "cifar100", "tiny-imagenet")
+                for s in ("plain", "sota")
+            ],
         ),
+        ("glyphs-32", [f"{n}/{s}" for n in ("resnet18", "densenet100") for s in ("plain", "sota")]),
     ],
 )
 def test_the_large_experiments_compute_claim_and_draw(name, runs, tiny, tmp_path):
@@ -102,6 +121,76 @@ def test_the_large_experiments_compute_claim_and_draw(name, runs, tiny, tmp_path
     figures = experiment.draw(results)
     assert len(figures) == len(runs)
     figures["figure"].savefig(tmp_path / "figure.png")
+
+
+def test_glyphs_are_claimed_network_by_network(tiny, tmp_path):
+    experiment = experiments.get("glyphs")
+    results = experiment.compute(replace(BUDGET, seeds=[0]))
+    runs = [f"{n}/{s}" for n in ("batch-norm", "no-norm", "densenet") for s in ("plain", "sota")]
+    assert [node.path for node in results.leaves] == [f"/{run}" for run in runs]
+    assert results["densenet/sota"].schedule.values.tolist() == [
+        "small",
+        "late steps alone",
+        *(f"large until {length}" for length in ("10%", "30%", "50%")),
+        "LossStabilization",
+    ]
+    found = [claim.check(results) for claim in experiment.claims]
+    assert len({(c["claim"], c["measured"]) for c in found}) == len(found) == 16 * len(runs)
+    assert all(c["control"] is not None for c in found)
+    experiment.draw(results)["figure"].savefig(tmp_path / "figure.png")
+
+
+def test_all_large_steps_of_glyphs_have_the_same_late_steps():
+    for network in glyphs.NETWORKS.values():
+        for setting in network.settings:
+            chosen = network.schedules(setting)
+            late = [chosen[name].step_size for name in (LATE, *LARGE)]
+            for t in (0.5, 0.89, 0.9, 0.99):
+                assert len({float(schedule(t)[0]) for schedule in late}) == 1
+            assert chosen[LATE].step_size(0.0) == late[1](0.6)
+
+
+def test_glyphs_are_cropped_but_never_flipped():
+    for name, preset in presets.PRESETS.items():
+        if "glyphs" in name:
+            assert presets.training(name, setting="sota").augment == "crops"
+            assert presets.training(name, setting="plain").augment is False
+            assert data.Glyphs.named(preset.datasets[0]).name == preset.datasets[0]
+
+
+def test_a_loss_that_stays_until_the_decay_and_one_that_falls():
+    step = np.arange(0, 101, 2)
+    stays = np.where(step <= 50, 1.0, 0.1)
+    falls = 10.0 ** (-step / 50)
+    runs = np.stack([stays, falls])[:, None, :].repeat(5, axis=1)
+    dataset = xr.Dataset(
+        {"running_loss": (("schedule", "seed", "step"), runs)},
+        coords={"schedule": ["large", "small"], "seed": range(5), "step": step},
+    )
+    results = Results.from_dict({"run": dataset})
+    claim = stabilises_until_decay("run", "large", "small", until=0.5, bound=0.1)
+    found = claim.check(results)
+    assert found["verdict"] == "holds"
+    assert found["statistic"] == pytest.approx(0.0, abs=1e-12)
+    assert found["control"]["verdict"] == "does not hold"
+    # Medians at 32 % and 44 % of training, and the end.
+    assert found["control"]["statistic"] == pytest.approx(12 / 68, rel=0.1)
+
+
+def test_compaction_of_glyphs_costs_what_it_says(tiny, monkeypatch, tmp_path):
+    chosen = compaction_glyphs.schedules()
+    monkeypatch.setattr(
+        compaction_glyphs, "schedules", lambda: {k: _narrow(v) for k, v in chosen.items()}
+    )
+    monkeypatch.setattr(compaction_glyphs, "BISECTIONS", 2)
+    experiment = experiments.get("compaction-glyphs")
+    results = experiment.compute(replace(BUDGET, seeds=[0]))
+    found = results["glyphs"].dataset
+    assert dict(found.sizes) == {"schedule": 8, "seed": 1, "way": 2}
+    assert (found.parameters.fillna(1) <= 1).all()
+    for claim in experiment.claims:
+        assert claim.check(results)["verdict"] in ("holds", "does not hold", "undecided")
+    experiment.draw(results)["figure"].savefig(tmp_path / "figure.png")
 
 
 def test_what_has_been_kept_is_taken_up(tiny, tmp_path, monkeypatch):

@@ -18,9 +18,12 @@ __all__ = ["train"]
 @stoppable("The same command with --resume goes on.")
 def train(
     context: typer.Context,
-    preset: Annotated[str, typer.Argument(help="digits, resnet18 or densenet100.")],
+    preset: Annotated[str, typer.Argument(help="glyphs, digits, resnet18, densenet100, …")],
     schedule: Annotated[
-        str, typer.Option(help="small, large, hold (holds the loss) or edge (holds the curvature).")
+        str,
+        typer.Option(
+            help="small, large, late (its late steps alone), hold (the loss) or edge (the curvature)."
+        ),
     ] = "large",
     phase: Annotated[
         float, typer.Option(help="Fraction of training with large steps, or holding.")
@@ -59,6 +62,8 @@ def train(
     --------
     `largestep train digits --epochs 5`
 
+    `largestep train glyphs --dataset glyphs:classes=36,noise=0.1`
+
     `largestep train resnet18 --setting sota --phase 0.3 --data cifar --precision bf16`
 
     `torchrun --nproc-per-node 2 --no-python largestep train densenet100 --data cifar`
@@ -80,9 +85,9 @@ def train(
     chosen = presets.PRESETS[preset]
     dataset = dataset or chosen.datasets[0]
     title = "-".join(
-        [settings.model, dataset, setting, schedule]
+        [settings.model, dataset.replace(":", "-"), setting, schedule]
         + [settings.optimizer] * (settings.optimizer != "SGD")
-        + [f"{100 * phase:g}"] * (schedule != "small")
+        + [f"{100 * phase:g}"] * (schedule in ("large", "hold"))
         + [f"seed{settings.seed}"]
     )
     out = Path("runs", title) if out is None else out

@@ -134,18 +134,24 @@ def load_data(data: str | None, folder: Path | None, model: str) -> tuple[Part, 
     Raises
     ------
     ValueError
-        If nothing says which data, or a file holds a single example.
+        If nothing says which data, they are not those of the run, or a file holds a single example.
     """
-    train = None
+    train = digest = None
     if data is None:
         home = home_of(model)
         if not (home / "config.json").is_file():
             raise ValueError("data must be named with --data: a file or a data set")
         described = _configuration(home)["data"]
         data, train = described["name"], described["training examples"]
-    if data in datasets.NAMES:
+        digest = described.get("digest")
+    if data.partition(":")[0] in datasets.NAMES:
         # As many as the run had: the images' mean and deviation are theirs.
         held = datasets.load(data, folder, train=train)
+        if digest not in (None, held.digest()):
+            raise ValueError(
+                f"{data} is not what {model} was trained on: its digest is {held.digest()}, the "
+                f"run's {digest}. Other versions made it, or files have changed"
+            )
         return (
             (held.normalise(held.x_train), held.y_train),
             (held.normalise(held.x_test), held.y_test),

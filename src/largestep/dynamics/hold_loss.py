@@ -39,7 +39,8 @@ class HoldLoss(Dynamics):
 
     - With noise on the targets the default lies below the noise, and what it fits is noise: the
       test loss is up to twice that of the best capped step size. If the noise's share s of the zero
-      predictor's loss is known (σ²/2 over it, for the loss r²/2), the target √s is better.
+      predictor's loss is known (σ²/2 over it, for the loss r²/2), the target √s mends most of that:
+      on twelve problems it is at most a third above the best, and mostly below the default's.
     - Where the start is lazy, as in `regression-1d` (large weights: features hardly move while the
       points are fitted), no target sparsifies. The loss has to exceed the zero predictor's for a
       while first, a catapult, as it does under the paper's rising step size; held below that, the

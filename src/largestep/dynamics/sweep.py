@@ -20,7 +20,7 @@ from largestep.jobs.journal import Journal
 from largestep.jobs.threads import executor_or_threads
 from largestep.measures.base import Measure, named
 from largestep.measures.losses import train_loss
-from largestep.schedules import Schedule, decay
+from largestep.schedules import Schedule, as_schedule, decay
 
 __all__ = ["axis", "decaying", "sweep"]
 
@@ -29,7 +29,7 @@ Axis = Mapping[str, Sequence[float] | np.ndarray]
 
 def decaying(step_size: float = 0.25, factor: float = 2.0, decay_at: float = 0.5) -> Schedule:
     """Return the schedule that a sweep takes by default: one decay."""
-    return decay(step_size, factor=factor, at=decay_at)
+    return decay(as_schedule(step_size, "step_size"), factor=factor, at=decay_at)
 
 
 def sweep(

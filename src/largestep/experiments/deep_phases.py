@@ -24,6 +24,7 @@ from largestep.store import Results
 __all__ = [
     "best",
     "claims",
+    "claims_on",
     "draw",
     "error",
     "held_near_best",
@@ -35,11 +36,11 @@ def claims(networks: DeepNetworks) -> tuple[Claim, ...]:
     """Return the claims, on each data set and in each setting."""
     runs = [(dataset, setting) for dataset in networks.datasets for setting in networks.settings]
     if len(runs) == 1:
-        return tuple(_claims("/".join(runs[0])))
+        return tuple(claims_on("/".join(runs[0])))
     return tuple(
         replace(claim, sentence=f"On {', '.join(run)}: {claim.sentence}")
         for run in runs
-        for claim in _claims("/".join(run))
+        for claim in claims_on("/".join(run))
     )
 
 
@@ -92,7 +93,8 @@ def held_near_best(run: str, small: str, sentence: str, statistic: str) -> Claim
     )
 
 
-def _claims(run: str) -> list[Claim]:
+def claims_on(run: str) -> list[Claim]:
+    """Return the claims on the networks of one node of the results."""
     sparsity_name, error_name = "feature sparsity of the last stage", "test error"
 
     return [

@@ -22,6 +22,7 @@ __all__ = [
     "next_seed",
     "ratio",
     "stabilises",
+    "stabilises_until_decay",
     "survived",
     "tracks",
 ]
@@ -96,6 +97,43 @@ def stabilises(run: str, large: str, small: str, *, until: float, step_size: str
     )
 
 
+def stabilises_until_decay(
+    run: str, large: str, small: str, *, until: float, bound: float
+) -> Claim:
+    """Claim that in the second half of the phase the loss hardly falls, though it could by far.
+
+    For networks that small steps do not fit within the budget: how far above the small step's loss
+    the plateau lies says nothing there, but how far above the loss that is reached after the decay
+    it does. Losses are those of the mini-batches, averaged from one evaluation to the next.
+    """
+
+    def level(results: Results, schedule: str, start: float, end: float) -> np.ndarray:
+        return _typical(results[run].dataset, schedule, start, end, beyond=True, of="running_loss")
+
+    def values(results: Results, schedule: str = large) -> np.ndarray:
+        third, fourth = (
+            level(results, schedule, a * until, (a + 0.25) * until) for a in (0.5, 0.75)
+        )
+        end = at_end(results[run].dataset.running_loss, schedule)
+        return ratio(np.log(third / fourth), np.log(third / end))
+
+    return Claim(
+        "The training loss stabilises: what it falls by afterwards, it hardly falls by during the "
+        "second half of the phase.",
+        "fall of log(mini-batch loss) from the third to the last quarter of the phase, over that "
+        f"from the third quarter to the end of training ({large})",
+        values,
+        "below",
+        bound,
+        control=Control(f"{small}, at the same time", _at(values, small)),
+        beside={
+            "third quarter": lambda r: level(r, large, 0.5 * until, 0.75 * until),
+            "last quarter": lambda r: level(r, large, 0.75 * until, until),
+            "end": lambda r: at_end(r[run].dataset.running_loss, large),
+        },
+    )
+
+
 def drops_at_decay(run: str, large: str, small: str, *, until: float, bound: float = 0.1) -> Claim:
     """Claim that the loss falls by far within the tenth of training after the decay."""
 
@@ -156,7 +194,13 @@ def falls(
 
 
 def falls_with_length(
-    run: str, quantity: Quantity, name: str, schedules: Sequence[str], lengths: Sequence[str]
+    run: str,
+    quantity: Quantity,
+    name: str,
+    schedules: Sequence[str],
+    lengths: Sequence[str],
+    *,
+    remark: str = "; what the step size is divided by differs too",
 ) -> list[Claim]:
     """Claim, for each pair of neighbouring lengths, that the longer phase ends lower."""
     return [
@@ -170,7 +214,7 @@ def falls_with_length(
                 f"The longer the large-step phase, the lower the final {name}: "
                 f"{lengths[i + 1]} against {lengths[i]}."
             ),
-            remark="; what the step size is divided by differs too",
+            remark=remark,
         )
         for i in range(len(schedules) - 1)
     ]
@@ -265,7 +309,13 @@ def _at(
 
 
 def _typical(
-    dataset: xr.Dataset, schedule: str, start: float, end: float, *, beyond: bool = False
+    dataset: xr.Dataset,
+    schedule: str,
+    start: float,
+    end: float,
+    *,
+    beyond: bool = False,
+    of: str = "train_loss",
 ) -> np.ndarray:
     """Return every seed's median loss from one fraction of training to another.
 
@@ -274,7 +324,7 @@ def _typical(
     steps = float(dataset.step[-1])
     time = dataset.step / steps
     chosen = (time > start if beyond else time >= start) & (time <= end)
-    curves = dataset.train_loss.sel(schedule=schedule).isel(step=np.flatnonzero(chosen))
+    curves = dataset[of].sel(schedule=schedule).isel(step=np.flatnonzero(chosen))
     if curves.sizes["step"] == 0:
         return np.full(curves.sizes["seed"], np.nan)
     medians: np.ndarray = curves.median("step", skipna=False).values

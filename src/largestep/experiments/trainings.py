@@ -244,7 +244,8 @@ def _folder(budget: Budget, label: str, job: "Training", data: str, identity: st
         return None
     maker = made_by(job.model)
     digest = provenance.fingerprint(vars(job), identity, maker)
-    readable = "-".join(f"{job.model} {data} {label} {job.seed} {digest[:8]}".split())
+    named = f"{job.model} {data.replace(':', ' ')} {label} {job.seed} {digest[:8]}"
+    readable = "-".join(named.split())
     folder = _files.prepare_folder(budget.folder / readable)
     if not (folder / "made_by.json").exists():
         _files.write_json(folder / "made_by.json", maker, sealed=True)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from largestep.figures.style import figure, label_panels, log_percentages, plain
 
-__all__ = ["draw_compaction", "draw_experiment"]
+__all__ = ["draw_compaction", "draw_experiment", "draw_smallest"]
 
 
 def draw_compaction(report: Mapping[str, Any]) -> Figure:
@@ -84,6 +84,27 @@ def draw_experiment(dataset: xr.Dataset) -> Figure:
     axes[3].set_xlabel("largest difference of outputs, relative, close")
     for ax in axes[1:]:
         ax.set_yticklabels([])
+    label_panels(axes)
+    return drawing
+
+
+def draw_smallest(dataset: xr.Dataset) -> Figure:
+    """Draw how small networks get at a small cost, by compaction and by pruning, and that cost.
+
+    Parameters
+    ----------
+    dataset : with dimensions schedule, seed and way, as experiment `compaction-glyphs` has it.
+    """
+    drawing, axes = figure(1, 2, size=(9, 0.45 * dataset.sizes["schedule"] + 1.4))
+    ways = {str(way): dataset.sel(way=way) for way in dataset.way.values}
+    _points(axes[0], {way: 100 * found.parameters for way, found in ways.items()})
+    axes[0].set_xlabel("parameters left, %")
+    axes[0].set_xlim(0, 102)
+    costs = {way: 100 * (found.error - found.error_before) for way, found in ways.items()}
+    _points(axes[1], costs)
+    axes[1].axvline(0.0, color="#969696", linewidth=0.8)
+    axes[1].set_xlabel("test error after minus before, points, unseen letters")
+    axes[1].set_yticklabels([])
     label_panels(axes)
     return drawing
 

@@ -20,7 +20,23 @@ def compact(text: str) -> str:
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     parts = re.split(r"(<defs>.*?</defs>)", text, flags=re.DOTALL)
     small = [part if _GLYPHS in part else _rounded(part) for part in parts]
-    return re.sub(r"\s*\n\s*", "\n", "".join(small))
+    text = _without_repeated_styles("".join(small))
+    for name, short in (("DejaVuSans-", "D"), ("DejaVuSansMono-", "M")):
+        text = text.replace(f'"{name}', f'"{short}').replace(f"#{name}", f"#{short}")
+    return re.sub(r"\s*\n\s*", "\n", text)
+
+
+def _without_repeated_styles(text: str) -> str:
+    """Return it without the styles of marks that say what the mark's definition says."""
+    styles = {
+        found[1]: found[2]
+        for found in re.finditer(r'<path id="(\w+)" d="[^"]*" style="([^"]*)"/>', text)
+    }
+    return re.sub(
+        r'(<use xlink:href="#(\w+)"[^>]*?) style="([^"]*)"/>',
+        lambda found: f"{found[1]}/>" if styles.get(found[2]) == found[3] else found[0],
+        text,
+    )
 
 
 def _rounded(text: str) -> str:

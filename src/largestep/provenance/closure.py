@@ -18,6 +18,8 @@ from pathlib import Path
 __all__ = ["Closure", "Sources", "closure", "defines"]
 
 _DECIDING = {
+    "PIL": "pillow",
+    "matplotlib": "matplotlib",
     "numba": "numba",
     "numpy": "numpy",
     "scipy": "scipy",

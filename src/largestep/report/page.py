@@ -355,5 +355,5 @@ def _data_uri(path: Path) -> str:
             r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", _files.read_bytes(path).decode(), flags=re.DOTALL
         )
         text = re.sub(r"\s+", " ", text).replace('"', "'").strip()
-        return "data:image/svg+xml," + quote(text, safe=" ='/:;,.()-+*!@$&?_~[]{}|^")
+        return "data:image/svg+xml," + quote(text, safe=" ='/:;,.()-+*!@$?_~[]{}|^")
     return f"data:image/{path.suffix[1:]};base64,{b64encode(_files.read_bytes(path)).decode()}"

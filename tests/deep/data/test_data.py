@@ -613,6 +613,15 @@ def test_all_augmentations_are_equally_likely():
     assert abs(np.corrcoef(flips[1:], flips[:-1])[0, 1]) < 0.03
 
 
+def test_crops_without_flips_and_with_less_padding():
+    image = np.random.default_rng(0).integers(1, 256, (1, 5, 6), dtype=np.uint8)
+    padded = np.pad(image, ((0, 0), (1, 1), (1, 1)))
+    every = {padded[:, t : t + 5, s : s + 6].tobytes() for t in range(3) for s in range(3)}
+    draws = torch.from_numpy(image).expand(500, -1, -1, -1)
+    out = augment(draws, torch.Generator().manual_seed(0), padding=1, flips=False)
+    assert {crop.tobytes() for crop in out.numpy()} == every
+
+
 def test_augmentation_follows_the_generator_alone():
     x = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
     state = torch.get_rng_state()

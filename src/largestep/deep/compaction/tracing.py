@@ -250,10 +250,11 @@ def _raise_to_module(graph: fx.GraphModule, node: Any) -> None:
             made = kind(
                 *channels, tuple(weight.shape[2:]), bias=bias is not None, device="meta", **given
             )
-        case "batch_norm":
-            at, bias, mean, variance, training, _, eps = args[1:8]
+        case "batch_norm" | "_native_batch_norm_legit_no_training":
+            at, bias, mean, variance = args[1:5]
+            training, eps = (args[5], args[7]) if name == "batch_norm" else (False, args[6])
             held = [_own(graph, part) for part in (at, bias, mean, variance)]
-            rank = len(node.meta["val"].shape)
+            rank = len(source.meta["val"].shape)
             if training or any(part is None for part in held) or rank not in _BATCH_NORMS:
                 return
             weight = held[0]
@@ -279,6 +280,10 @@ def _raise_to_module(graph: fx.GraphModule, node: Any) -> None:
     with graph.graph.inserting_before(node):
         call = graph.graph.call_module(label, (source,))
     call.meta = node.meta | {"name": path.removesuffix(".weight")}
+    if name == "_native_batch_norm_legit_no_training":  # gives two more that nothing uses
+        for part in list(node.users):
+            part.replace_all_uses_with(call)
+            graph.graph.erase_node(part)
     node.replace_all_uses_with(call)
     graph.graph.erase_node(node)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +13,7 @@ from torch import Tensor
 
 from largestep import _checks
 
-__all__ = ["Dataset", "augment", "permutation"]
-
-_PADDING = 4
+__all__ = ["Dataset", "augment", "digest_of", "permutation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,17 +90,22 @@ class Dataset:
 
     def digest(self) -> str:
         """Return what tells these images and labels from others."""
-        digest = hashlib.blake2b(digest_size=16)
-        for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
-            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.cpu().contiguous().numpy().data)
-        return digest.hexdigest()
+        return digest_of((self.x_train, self.y_train, self.x_test, self.y_test))
 
     def normalise(
         self, images: Shaped[Tensor, "n channels height width"]
     ) -> Float[Tensor, "n channels height width"]:
         """Return (images − mean)/std, channel by channel, in single precision."""
         return (images - self.mean[:, None, None]) / self.std[:, None, None]
+
+
+def digest_of(tensors: Iterable[Tensor]) -> str:
+    """Return what tells these tensors, in this order, from others."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _mean_and_std(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,18 +122,25 @@ def _mean_and_std(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def augment(
-    images: Shaped[Tensor, "n channels height width"], generator: torch.Generator
+    images: Shaped[Tensor, "n channels height width"],
+    generator: torch.Generator,
+    *,
+    padding: int = 4,
+    flips: bool = True,
 ) -> Shaped[Tensor, "n channels height width"]:
-    """Pad each image by 4 zeros on every side, crop it back at random, flip every other one.
+    """Pad each image by zeros on every side, crop it back at random, flip every other one.
 
-    The 81 positions are equally likely, and a flip from left to right has probability 1/2; each
-    image draws its own. Given bytes, the padding is black, as in the usual transforms.
+    With a padding of 4 the 81 positions are equally likely, and a flip from left to right has
+    probability 1/2; each image draws its own. Given bytes, the padding is black, as in the usual
+    transforms.
 
     Parameters
     ----------
     images : of any type, on any device.
     generator : decides the draws; it may live on another device than the images, so that one on
         the CPU gives the same crops everywhere.
+    padding : pixels on every side.
+    flips : whether to flip: not what reads another way then, such as letters.
 
     Raises
     ------
@@ -146,13 +157,13 @@ def augment(
         drawn = torch.randint(ends, shape, generator=generator, device=generator.device)
         return drawn.to(images.device)
 
-    top, left = draw(2 * _PADDING + 1, 2, n, 1)
-    flip = draw(2, n, 1) == 1
+    top, left = draw(2 * padding + 1, 2, n, 1)
+    flip = flips & (draw(2, n, 1) == 1)
     rows = top + torch.arange(height, device=images.device)
     columns = left + torch.arange(width, device=images.device)
     columns = torch.where(flip, columns.flip(1), columns)
-    pixels = rows[:, :, None] * (width + 2 * _PADDING) + columns[:, None, :]
-    padded = torch.nn.functional.pad(images, (_PADDING,) * 4).flatten(2)
+    pixels = rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]
+    padded = torch.nn.functional.pad(images, (padding,) * 4).flatten(2)
     return padded.gather(2, pixels.flatten(1)[:, None].expand(-1, channels, -1)).view_as(images)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from largestep import _checks
-from largestep.deep.models.densenet import densenet100, densenet_bc100
+from largestep.deep.models.densenet import densenet100, densenet_bc100, small_densenet
 from largestep.deep.models.resnet import resnet18, resnet34, small_resnet
 from largestep.deep.models.vgg import vgg16
 
@@ -23,6 +23,7 @@ __all__ = [
     "densenet_bc100",
     "resnet18",
     "resnet34",
+    "small_densenet",
     "small_resnet",
     "stages",
     "vgg16",
@@ -30,7 +31,15 @@ __all__ = [
 
 _MODELS: dict[str, Callable[..., nn.Sequential]] = {
     model.__name__: model
-    for model in (small_resnet, resnet18, resnet34, densenet100, densenet_bc100, vgg16)
+    for model in (
+        small_resnet,
+        small_densenet,
+        resnet18,
+        resnet34,
+        densenet100,
+        densenet_bc100,
+        vgg16,
+    )
 }
 
 NAMES = tuple(_MODELS)

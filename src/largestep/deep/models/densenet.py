@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from largestep import _checks
 from largestep.deep.models.parts import Norm, chain, convolution, normalization
 
-__all__ = ["densenet100", "densenet_bc100"]
+__all__ = ["densenet100", "densenet_bc100", "small_densenet"]
 
 
 def _preactivated(inputs: int, outputs: int, size: int, norm: Norm) -> list[nn.Module]:
@@ -115,6 +115,31 @@ def densenet_bc100(
         stem=2 * growth,
         growth=growth,
         bottleneck=True,
+        compression=0.5,
+        classes=classes,
+        norm=norm,
+        channels=channels,
+    )
+
+
+def small_densenet(
+    classes: int = 10,
+    layers: int = 3,
+    growth: int = 6,
+    norm: Norm = "batch",
+    channels: int = 1,
+) -> nn.Sequential:
+    """Return a small densely connected network, for images as small as 16 × 16.
+
+    A stem of 2·growth channels, three stages of so many layers without bottlenecks, transitions
+    that halve.
+    """
+    growth = _checks.integer("growth", growth, at_least=1)
+    return _densenet(
+        layers=_checks.integer("layers", layers, at_least=1),
+        stem=2 * growth,
+        growth=growth,
+        bottleneck=False,
         compression=0.5,
         classes=classes,
         norm=norm,

@@ -5,8 +5,8 @@ divided by 10 after that, and by 100 from 90 % on.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 
@@ -19,9 +19,9 @@ from largestep.schedules import Schedule, as_schedule, constant, exponential, pi
 
 __all__ = ["PRESETS", "SCHEDULES", "SETTINGS", "Edge", "Hold", "Preset", "large", "training"]
 
-SCHEDULES = ("small", "large", "hold", "edge")
-"""Constant small steps, the three phases of large ones, or a controller: of the loss, or of the
-curvature of the steps."""
+SCHEDULES = ("small", "large", "late", "hold", "edge")
+"""Constant small steps, the three phases of large ones, the last two alone, or a controller: of the
+loss, or of the curvature of the steps."""
 SETTINGS = ("plain", "sota")
 """Bare SGD, or the state of the art: momentum, weight decay and augmentation."""
 
@@ -35,11 +35,13 @@ class StepSizes:
     small : constant.
     large : at the start.
     growth : factor by which the large one grows in the course of a whole training.
+    late : after the phase, and its tenth from 90 % on; None for a tenth of the large one's last.
     """
 
     small: float
     large: float
     growth: float = 1.0
+    late: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Preset:
     model, model_settings, epochs, batch_size : as in `Training`.
     datasets : those it is for, the default first.
     step_sizes : by setting.
-    augment : whether the state of the art crops and flips its images.
+    augment : what the state of the art does to its images, as in `Training`.
     train : so many training images, the same ones always; None for all.
     """
 
@@ -60,7 +62,7 @@ class Preset:
     epochs: int
     batch_size: int
     step_sizes: Mapping[str, StepSizes]
-    augment: bool = True
+    augment: bool | Literal["crops"] = True
     model_settings: Mapping[str, Any] = field(default_factory=dict)
     train: int | None = None
 
@@ -70,6 +72,28 @@ _PAPER = {
     "plain": StepSizes(small=0.01, large=0.75, growth=1.05**100),
     "sota": StepSizes(small=0.002, large=0.05),
 }
+
+_RESNET18 = Preset(
+    "resnet18", ("cifar10", "cifar100"), epochs=100, batch_size=256, step_sizes=_PAPER
+)
+_DENSENET100 = replace(
+    _RESNET18, model="densenet100", datasets=("cifar10", "cifar100", "tiny-imagenet")
+)
+# A letter that is flipped is another letter, or none: crops alone.
+_GLYPHS = Preset(
+    "small_resnet",
+    ("glyphs",),
+    epochs=20,
+    batch_size=32,
+    step_sizes={
+        "plain": StepSizes(small=0.1, large=1.0, growth=16.0, late=0.2),
+        "sota": StepSizes(small=0.01, large=0.1),
+    },
+    augment="crops",
+    model_settings={"widths": (8, 16, 32)},
+)
+_GLYPHS_DARK = "glyphs:distortion=0.3,distractors=0,noise=0.1,lighter_ink=0.0"
+_GLYPHS_32 = "glyphs:images=50000,test_images=10000,classes=60,size=32,channels=3"
 
 PRESETS = {
     # A digit that is flipped is another digit, or none.
@@ -85,30 +109,36 @@ PRESETS = {
         augment=False,
         train=500,
     ),
-    "resnet18": Preset(
-        "resnet18", ("cifar10", "cifar100"), epochs=100, batch_size=256, step_sizes=_PAPER
+    "glyphs": _GLYPHS,
+    "glyphs-no-norm": replace(
+        _GLYPHS,
+        datasets=(_GLYPHS_DARK,),
+        model_settings={**_GLYPHS.model_settings, "norm": "none"},
+        step_sizes={
+            "plain": StepSizes(small=0.03, large=0.3),
+            "sota": StepSizes(small=0.003, large=0.03),
+        },
     ),
-    "densenet100": Preset(
-        "densenet100",
-        ("cifar10", "cifar100", "tiny-imagenet"),
-        epochs=100,
-        batch_size=256,
-        step_sizes=_PAPER,
-    ),
+    "glyphs-densenet": replace(_GLYPHS, model="small_densenet", model_settings={}),
+    "resnet18": _RESNET18,
+    "densenet100": _DENSENET100,
+    "resnet18-glyphs": replace(_RESNET18, datasets=(_GLYPHS_32,), augment="crops"),
+    "densenet100-glyphs": replace(_DENSENET100, datasets=(_GLYPHS_32,), augment="crops"),
 }
 """What `largestep train` knows by name."""
 
 
-def large(before: Schedule | float, phase: float) -> Schedule:
-    """Follow `before` until `phase`, then its value there over 10, and from 90 % on over 100.
+def large(before: Schedule | float, phase: float, late: float | None = None) -> Schedule:
+    """Follow `before` until `phase`, then take late steps, and a tenth of them from 90 % on.
+
+    Late steps are a tenth of what comes before them, if not given.
 
     >>> large(0.5, 0.3)
     from 0%: 0.5; from 30%: 0.05; from 90%: 0.005
     """
     phase = _checks.number("phase", phase, above=0.0, at_most=0.9)
-    end = float(as_schedule(before)(phase)[0])
-    pieces = {0.0: before, phase: end / 10, 0.9: end / 100}
-    return piecewise(pieces)
+    late = float(as_schedule(before)(phase)[0]) / 10 if late is None else late
+    return piecewise({0.0: before, phase: late, 0.9: late / 10})
 
 
 @dataclass(frozen=True)
@@ -218,7 +248,13 @@ def training(
             "step_size", sizes.large if step_size is None else step_size, above=0
         )
         peak = start * sizes.growth ** _checks.number("phase", phase, above=0.0, at_most=0.9)
-        given = large(start if peak == start else exponential(start, peak, until=phase), phase)
+        growing = start if peak == start else exponential(start, peak, until=phase)
+        given = large(growing, phase, sizes.late)
+    elif schedule == "late":
+        first = _checks.number(
+            "step_size", sizes.late or sizes.large / 10 if step_size is None else step_size, above=0
+        )
+        given = piecewise({0.0: first, 0.9: first / 10})
     elif step_size is not None:
         raise ValueError("step_size must be left out where a controller sets it")
     else:

@@ -157,7 +157,13 @@ class Run:
         chosen = self._order[number * settings.batch_size : (number + 1) * settings.batch_size]
         images, labels = data.x_train[chosen], data.y_train[chosen]
         if settings.augment:
-            images = augment(images, self._stream("augmentation"))
+            crops = settings.augment == "crops"
+            images = augment(
+                images,
+                self._stream("augmentation"),
+                padding=images.shape[-1] // 8 if crops else 4,
+                flips=not crops,
+            )
         if settings.label_noise:
             labels = redraw(labels, settings.label_noise, data.classes, self._stream("labels"))
         images, labels = self.place.share(images), self.place.share(labels)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,8 @@ class Training:
     model_settings : keywords for `models.build`.
     optimizer : a class of `torch.optim`, by name.
     optimizer_settings : keywords for it, but for its step size.
-    augment : random crops (padding 4) and flips.
+    augment : random crops (padding 4) and flips; or "crops" alone, padded by an eighth of the
+        image, for what a flip would change.
     label_noise : probability with which a label is redrawn uniformly, anew in every step.
     averaging : decay per step of an exponential moving average of the parameters, which is then
         evaluated too, with batch statistics of its own; None for no average.
@@ -56,7 +57,7 @@ class Training:
     model_settings: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str = "SGD"
     optimizer_settings: Mapping[str, Any] = field(default_factory=dict)
-    augment: bool = False
+    augment: bool | Literal["crops"] = False
     label_noise: float = 0.0
     averaging: float | None = None
     precision: str = "fp32"
@@ -79,6 +80,8 @@ class Training:
             # NumPy's numbers are none to JSON.
             plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
             object.__setattr__(self, name, plain)
+        if self.augment not in (False, True, "crops"):
+            raise ValueError(f"augment must be False, True or crops, got {self.augment!r}")
         optimizers.check(self.optimizer, self.optimizer_settings)
         _checks.number_of(self, "label_noise", at_least=0.0, at_most=1.0)
         if self.averaging is not None:

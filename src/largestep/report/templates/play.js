@@ -214,7 +214,7 @@ if (typeof document !== "undefined") (() => {
       const code = make("code");
       root.append(
         make("h3", {}, "A network that trains while you read"),
-        make("p", {}, `A diagonal linear network on ${material.x.length} examples of ${material.truth.length} coordinates, three of which matter: ${seeds} orders of the examples, medians over those that have not diverged. After its phase the large step falls to the small one, ${small}.`),
+        make("p", {}, `A diagonal linear network on ${material.x.length} examples of ${material.truth.length} coordinates, three of which matter: ${seeds} orders of the examples, medians over those that have not diverged. After its phase the large step falls to the small one, ${small}. So few examples are fitted soon: for a plateau that lasts see the diagonal networks below.`),
         make("div", { class: "knobs" }, eta.knob, until.knob),
         keys(["small-step", `small step, ${small}`], ["large-step", "large step"]),
         make("div", { class: "plots" }, loss.figure, coordinates.figure, survival.figure),

@@ -129,7 +129,7 @@ CAPTIONS: Mapping[str, Caption] = {
 CLAIMS: tuple[Claim, ...] = (
     *(_agreement(law) for law in LAWS),
     Claim(
-        "For a ≤ 2 starts stay in the interval, |θ| ≤ θ*·√(1 + 2/a): more than nine in ten.",
+        "For a ≤ 2 starts stay in the interval, |θ| ≤ θ⋆·√(1 + 2/a): more than nine in ten.",
         "1 if the start is within the bound at all laws, step sizes and recorded steps",
         _stays,
         "above",
@@ -139,8 +139,8 @@ CLAIMS: tuple[Claim, ...] = (
         over="starts",
     ),
     Claim(
-        "Where the loss stabilises θ shrinks: the mean of θ² lies below θ*².",
-        "mean of θ²/θ*² over the last tenth of the steps, at each a in (1, 1.6) (the largest)",
+        "Where the loss stabilises θ shrinks: the mean of θ² lies below θ⋆².",
+        "mean of θ²/θ⋆² over the last tenth of the steps, at each a in (1, 1.6) (the largest)",
         partial(_mean_square, CONSTANT, True),
         "below",
         0.999,

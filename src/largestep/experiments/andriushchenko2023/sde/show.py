@@ -197,6 +197,13 @@ CAPTIONS: Mapping[str, Caption] = {
         "lie near one at 30 % and 49 % of the steps on data 0, 1 and 5; early and after the "
         "decay many do not.",
     ),
+    "textbook": Caption(
+        "SGD, the SDE of constant noise, and two textbook SDEs over the large-step phase: training "
+        "loss, coordinates that are left, and seeds that have not diverged." + BANDS,
+        "A row of three panels for each problem. The SDE of constant noise stays near SGD's plateau; "
+        "the one with each example's own noise diverges, the one with noise by the current loss "
+        "leaves the plateau or diverges.",
+    ),
 }
 
 CLAIMS: tuple[Claim, ...] = (

@@ -140,7 +140,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "SGD with large steps ends nearer to the truth than gradient flow.",
-        "distance of the end to w* = (√θ*, √θ*), after folding, SGD over gradient flow",
+        "distance of the end to w⋆ = (√θ⋆, √θ⋆), after folding, SGD over gradient flow",
         lambda r: ratio(_distance("SGD", r), _distance("gradient flow", r)),
         "below",
         1.0,

@@ -91,10 +91,8 @@ def compacted(trained: "Trained", settings: "Training", data: "Dataset") -> xr.D
     held_out, unseen = (
         (data.normalise(data.x_test[start::2]), data.y_test[start::2]) for start in (0, 1)
     )
-    before = _error(model, unseen)
-    lost = np.isfinite(float(trained.results.diverged_at)) or np.isfinite(
-        float(trained.results.collapsed_at)
-    )
+    before = error_of(model, unseen)
+    lost = was_lost(trained)
     rows: list[dict[str, float]] = []
     for way in WAYS.values():
         if lost:
@@ -120,11 +118,11 @@ def compacted(trained: "Trained", settings: "Training", data: "Dataset") -> xr.D
                 "held_out_difference": report.held_out.largest / report.scale,
                 "unseen_difference": difference / report.scale,
                 "error_before": before,
-                "error": _error(smaller, unseen),
-                "tuned_error": _error(_tuned(smaller, x, y, settings), unseen),
-                "pruned_parameters": _size(pruned) / report.parameters_before,
-                "pruned_error": _error(pruned, unseen),
-                "pruned_tuned_error": _error(_tuned(pruned, x, y, settings), unseen),
+                "error": error_of(smaller, unseen),
+                "tuned_error": error_of(_tuned(smaller, x, y, settings), unseen),
+                "pruned_parameters": size(pruned) / report.parameters_before,
+                "pruned_error": error_of(pruned, unseen),
+                "pruned_tuned_error": error_of(_tuned(pruned, x, y, settings), unseen),
             }
         )
     names = _LONG_NAMES
@@ -137,14 +135,32 @@ def compacted(trained: "Trained", settings: "Training", data: "Dataset") -> xr.D
     )
 
 
+def was_lost(trained: "Trained") -> bool:
+    """Return whether a network has diverged or collapsed."""
+    ended = (float(trained.results[name]) for name in ("diverged_at", "collapsed_at"))
+    return any(map(np.isfinite, ended))
+
+
 def _pruned(model: "nn.Module", parameters: int, example: "Tensor") -> "nn.Module":
     """Return the model with its channels of least weight pruned, to at most so many parameters."""
+    low, high = 0.0, 0.95
+    if size(model) <= parameters:
+        return pruned_by(model, low, example)
+    for _ in range(10):
+        middle = (low + high) / 2
+        small = size(pruned_by(model, middle, example)) <= parameters
+        low, high = (low, middle) if small else (middle, high)
+    return pruned_by(model, high, example)
+
+
+def pruned_by(model: "nn.Module", ratio: float, example: "Tensor") -> Any:
+    """Return a copy of the model without that share of its channels, those of least weight."""
     from copy import deepcopy
 
     import torch_pruning
 
-    def at(ratio: float) -> Any:
-        copy = deepcopy(model)
+    copy = deepcopy(model)
+    if ratio > 0:
         pruner = torch_pruning.pruner.BasePruner(
             copy,
             example,
@@ -154,15 +170,7 @@ def _pruned(model: "nn.Module", parameters: int, example: "Tensor") -> "nn.Modul
             ignored_layers=[copy.get_submodule("linear")],
         )
         pruner.step()
-        return copy
-
-    low, high = 0.0, 0.95
-    if _size(model) <= parameters:
-        return deepcopy(model)
-    for _ in range(10):
-        middle = (low + high) / 2
-        low, high = (low, middle) if _size(at(middle)) <= parameters else (middle, high)
-    return at(high)
+    return copy
 
 
 def _tuned(model: "nn.Module", x: "Tensor", y: "Tensor", settings: "Training") -> "nn.Module":
@@ -185,12 +193,14 @@ def _tuned(model: "nn.Module", x: "Tensor", y: "Tensor", settings: "Training") -
     return copy.eval()
 
 
-def _error(model: "nn.Module", data: "tuple[Tensor, Tensor]") -> float:
+def error_of(model: "nn.Module", data: "tuple[Tensor, Tensor]") -> float:
+    """Return the share of examples that a model gets wrong."""
     import torch
 
     with torch.no_grad():
         return float((model(data[0]).argmax(1) != data[1]).double().mean())
 
 
-def _size(model: "nn.Module") -> int:
+def size(model: "nn.Module") -> int:
+    """Return the number of parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

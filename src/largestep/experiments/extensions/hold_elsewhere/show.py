@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from largestep.experiments.claims import Claim, Control
+from largestep.experiments.experiment import Caption
 from largestep.experiments.extensions.hold_elsewhere.compute import (
     BY_NOISE,
     CLEAN,
@@ -77,6 +78,17 @@ def draw(results: Results) -> Mapping[str, Figure]:
     label_panels(axes)
     return {"figure": drawing}
 
+
+CAPTIONS: Mapping[str, Caption] = {
+    "figure": Caption(
+        "HoldLoss's test loss over that of the best step size of a grid, problem by "
+        "problem: a, without noise on the targets; b, with it, also with the target set by "
+        "the noise. Dots are medians over {seeds}, bars reach from quartile to quartile; "
+        "left of the broken line HoldLoss is better.",
+        "Two panels with a row for each problem. Without noise most medians lie left of "
+        "one; with noise many lie right of it, fewer where the target is set by the noise.",
+    ),
+}
 
 CLAIMS: tuple[Claim, ...] = (
     *(
