@@ -46,7 +46,7 @@ def sweep(
     """
     from dataclasses import replace
 
-    from largestep import _files, store
+    from largestep import _files, provenance, store
     from largestep import dynamics as dyn
     from largestep.dynamics import sweep as sweeps
     from largestep.dynamics.table import IN_MEMORY
@@ -90,7 +90,8 @@ def sweep(
             )
         if dataset.nbytes <= IN_MEMORY:
             config = {"experiment": experiment, "seeds": seeds, "x": x, "y": y, "over": over or []}
-            config["steps"] = steps
+            code = provenance.closure(("largestep.dynamics.grid", "ends"))
+            config |= {"steps": steps, "code": code.digest, "versions": dict(code.versions)}
             store.save(out / "results.nc", store.Results.from_dict({"sweep": dataset}), config)
         for name, figure in draw_planes(dataset, zero_loss=setting.problem.zero_loss):
             write_figure(out / name, figure)
