@@ -218,8 +218,9 @@ class Row:
 def rows(sections: list[Section], not_run: list[NotRun], left_out: list[LeftOut]) -> list[Row]:
     """Return the talks on the papers of all experiments, slide by slide."""
     there = {section.experiment.name: section for section in sections}
-    entries = [*sections, *not_run, *left_out]
-    papers = {id(e.experiment.paper): e.experiment.paper for e in entries}
+    entries: list[Section | NotRun | LeftOut] = [*sections, *not_run, *left_out]
+    everything = [entry.experiment for entry in entries]
+    papers = {id(experiment.paper): experiment.paper for experiment in everything}
     found = []
     for slide in (slide for paper in papers.values() for slide in paper.slides):
         section = there.get(slide.experiment)

@@ -200,9 +200,9 @@ CAPTIONS: Mapping[str, Caption] = {
     "textbook": Caption(
         "SGD, the SDE of constant noise, and two textbook SDEs over the large-step phase: training "
         "loss, coordinates that are left, and seeds that have not diverged." + BANDS,
-        "A row of three panels for each problem. The SDE of constant noise stays near SGD's plateau; "
-        "the one with each example's own noise diverges, the one with noise by the current loss "
-        "leaves the plateau or diverges.",
+        "A row of three panels for each problem. The SDE of constant noise stays near SGD's "
+        "plateau; the one with each example's own noise diverges, the one with noise by the "
+        "current loss leaves the plateau or diverges.",
     ),
 }
 

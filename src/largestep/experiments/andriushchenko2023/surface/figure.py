@@ -73,7 +73,7 @@ def animate_paths(
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")
 
-    canvas = FigureCanvasAgg(drawing)
+    canvas: Any = FigureCanvasAgg(drawing)
     pictures = []
     # The start is quick: frames are spaced geometrically over the recorded steps.
     for shown in sorted({max(2, round(len(steps) ** (i / (_FRAMES - 1)))) for i in range(_FRAMES)}):

@@ -38,11 +38,13 @@ def draw_plane(
             ax.plot(*ray, color=_SIGNS[sign > 0][0], alpha=0.3, linewidth=5, zorder=0)
         for path in inputs.transpose(1, 0, 2):
             ax.plot(*path.T, color="0.6", linewidth=0.7)
-        ax.scatter(*inputs[0].T, s=14, facecolors="white", edgecolors="0.35", zorder=3)
+        ax.scatter(
+            inputs[0, :, 0], inputs[0, :, 1], s=14, facecolors="white", edgecolors="0.35", zorder=3
+        )
         for positive, (colour, marker, _) in _SIGNS.items():
             mine = (outputs > 0) == positive
             sizes = 8 + 90 * mass[mine] / max(mass.max(), 1e-12)
-            ax.scatter(*ends[mine].T, s=sizes, color=colour, marker=marker, zorder=4)
+            ax.scatter(ends[mine, 0], ends[mine, 1], s=sizes, color=colour, marker=marker, zorder=4)
         ax.set_title(f"η = {readable(schedule)}", fontsize=9)
     for ax in axes:
         ax.set_xlim(-reach, reach)

@@ -1,10 +1,10 @@
 """The figure of `rivals`: sparsity against test loss."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from largestep.figures.style import figure, label_panels
@@ -26,7 +26,7 @@ def draw_rivals(problems: Mapping[str, xr.Dataset]) -> Figure:
     problems : {name: dataset with sparsity and test_loss of dimensions (rival, seed)}.
     """
     drawing, axes = figure(1, len(problems), size=(13, 5.6))
-    handles: dict[str, ErrorbarContainer] = {}
+    handles: dict[str, Any] = {}
     for ax, (name, ends) in zip(axes, problems.items(), strict=True):
         drawn = {True: 0, False: 0}
         for rival in ends.rival.values:
