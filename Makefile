@@ -6,7 +6,8 @@ BASE_TESTS := tests/cli/test_start.py tests/cli/test_without_pytorch.py tests/ex
 	tests/metrics tests/networks tests/test_*.py
 OUT ?= results
 
-.PHONY: reproduce test test-base test-slow test-zoo test-page fuzz lint format bench docs clean
+.PHONY: reproduce test test-base test-slow test-cluster test-zoo test-page fuzz lint format bench \
+	docs clean
 
 reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)
@@ -20,6 +21,9 @@ test-base: .venv-base/installed
 
 test-slow: .venv/installed-test
 	$(BIN)/pytest -m slow
+
+test-cluster: .venv/installed-test
+	$(BIN)/pytest -m cluster
 
 fuzz: .venv/installed-test
 	nice $(BIN)/python -m tests.border
@@ -76,7 +80,7 @@ clean:
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch,cluster,test]'
 	touch $@
 
 .venv-base/installed: .venv-base/bin/python pyproject.toml constraints.txt

@@ -11,10 +11,10 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def track(description: str | None, total: int) -> Iterator[Callable[[], None]]:
-    """Yield a function to call after each of `total` pieces of work; None stays silent."""
+def track(description: str | None, total: int) -> Iterator[Callable[..., None]]:
+    """Yield a function to call with how many more of `total` are done, one by default."""
     if description is None:
-        yield lambda: None
+        yield lambda number=1: None
     elif sys.stderr.isatty():
         with _bar(description, total) as advance:
             yield advance
@@ -23,7 +23,7 @@ def track(description: str | None, total: int) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _bar(description: str, total: int) -> Iterator[Callable[[], None]]:
+def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -44,16 +44,16 @@ def _bar(description: str, total: int) -> Iterator[Callable[[], None]]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(description, total=total)
-        yield lambda: bar.advance(task)
+        yield lambda number=1: bar.advance(task, number)
 
 
-def _lines(description: str, total: int) -> Callable[[], None]:
+def _lines(description: str, total: int) -> Callable[..., None]:
     start = last = time.monotonic()
     done = 0
 
-    def advance() -> None:
+    def advance(number: int = 1) -> None:
         nonlocal done, last
-        done += 1
+        done += number
         now = time.monotonic()
         if done == total or now - last > _SECONDS_BETWEEN_LINES:
             last = now

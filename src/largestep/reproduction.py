@@ -8,6 +8,7 @@ alone.
 import platform
 import sys
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -38,6 +39,7 @@ def reproduce(
     seeds: int | None = None,
     quick: bool = False,
     threads: int | None = None,
+    executor: Executor | None = None,
     data: Path | None = None,
     progress: bool = False,
     only_figures: bool = False,
@@ -56,7 +58,7 @@ def reproduce(
         PyTorch are then left out where it is missing, with a line that says so.
     out : folder; every experiment gets a folder of its own in it.
     seeds : number of seeds; by default each experiment's own.
-    quick, threads, data, progress : as in `experiments.Budget`.
+    quick, threads, executor, data, progress : as in `experiments.Budget`.
     only_figures : draw whatever results are stored, in any case, and compute nothing.
     confirm : check the frozen claims (`experiments.frozen`) on as many seeds more, from 1000 on,
         which no bound was chosen on; the page shows both verdicts.
@@ -86,6 +88,7 @@ def reproduce(
                 list(range(first, first + (experiment.seeds if seeds is None else seeds))),
                 quick=quick,
                 threads=threads,
+                executor=executor,
                 progress=progress,
                 folder=out / "runs",
                 data=data,

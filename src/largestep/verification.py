@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from largestep import _files, store
 from largestep.experiments import catalogue
+from largestep.jobs.journal import damage
 
 __all__ = ["Finding", "State", "verify"]
 
@@ -74,13 +75,14 @@ def _in(folder: Path) -> Iterator[Finding]:
     for path in _files.temporaries(folder):
         yield Finding(path, "left over", "a writer was killed, or is at work; the next clears it")
     configs: dict[Path, Mapping[str, Any]] = {}
-    for path in sorted(folder.glob("*.nc" if folder.name == "columns" else "results.nc")):
+    for path in folder.glob("results.nc"):
         try:
             configs[path] = store.load(path)[1]
         except (OSError, ValueError) as error:
             yield Finding(path, "damaged", str(error))
         else:
             yield Finding(path, "whole")
+    yield from _blocks(folder / "blocks")
     yield from _weights(folder)
     described: Mapping[str, Any] | None = None
     for path in (path for name in _JSON if (path := folder / name).exists()):
@@ -102,8 +104,21 @@ def _in(folder: Path) -> Iterator[Finding]:
     if (folder / "made_by.json").exists():
         yield from _run(folder)
     for path, config in configs.items():
-        if "code" in config and "experiment" not in config:
-            yield from _made_by(path, config, "largestep.dynamics.sweep", "sweep")
+        if "x" in config:  # a sweep's
+            yield from _made_by(path, config, "largestep.dynamics.grid", "ends")
+
+
+def _blocks(path: Path) -> Iterator[Finding]:
+    """Yield what there is to say of what a sweep has kept."""
+    if not path.is_file():
+        return
+    damaged, half = damage(path)
+    if damaged:
+        yield Finding(path, "damaged", f"blocks that are not what was written: {damaged}")
+    elif half:
+        yield Finding(path, "left over", "half a block, which the next sweep removes")
+    else:
+        yield Finding(path, "whole")
 
 
 def _weights(folder: Path) -> Iterator[Finding]:

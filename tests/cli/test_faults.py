@@ -35,6 +35,7 @@ class Disk:
             (pathlib.Path, "mkdir"),
             (pathlib.Path, "unlink"),
             (os, "fsync"),
+            (os, "fdatasync"),
             (os, "replace"),
             (os, "ftruncate"),
         ):

@@ -156,6 +156,27 @@ def test_a_picture_that_was_not_finished_is_none_of_the_page(folder):
     assert not left.exists()
 
 
+def test_what_a_sweep_keeps_is_checked_and_made_again(tmp_path, largestep, monkeypatch):
+    axes = ["--x", "step_size=0.1,0.2", "--y", "factor=2", "--steps", "9", "--seeds", "1"]
+    command = ["sweep", "diagonal", *axes, "--out", tmp_path]
+    assert largestep(*command).returncode == 0
+    assert states(tmp_path) == {}
+    blocks = tmp_path / "blocks"
+    content = blocks.read_bytes()
+    blocks.write_bytes(content[:-1])
+    assert states(tmp_path) == {"blocks": "left over"}
+    blocks.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert states(tmp_path) == {"blocks": "damaged"}
+    assert "has a damaged block; computing it again" in largestep(*command).stderr
+    assert states(tmp_path) == {}
+    again = largestep(*command)
+    assert again.returncode == 0
+    assert "damaged" not in again.stderr
+    other = provenance.Closure((), "0" * 16, {})
+    monkeypatch.setattr("largestep.provenance.closure", lambda *_: other)
+    assert states(tmp_path) == {"results.nc": "stale"}
+
+
 def test_one_process_at_a_time(folder, largestep):
     with _files.exclusive(folder):
         for command in (["reproduce", "diagonal", "--out"], ["report"], ["clean", "--remove"]):

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,64 @@ def test_results_do_not_depend_on_how_many_run_at_once(request):
     side_by_side = run_all(*arguments)
     request.getfixturevalue("without_processes")
     xr.testing.assert_identical(side_by_side, run_all(*arguments))
+
+
+def test_trained_elsewhere_they_are_the_same_and_their_folders_come_back(
+    without_processes, tmp_path, monkeypatch
+):
+    def run_in(folder, executor=None):
+        budget = Budget([0, 1], folder=folder, executor=executor)
+        return run_all("elsewhere", budget, {"a": settings()}, images(), survived)
+
+    here = run_in(tmp_path / "here")
+    folders = set()
+    train = training.train
+
+    def noted(*arguments, out, **given):
+        folders.add(out)
+        return train(*arguments, out=out, **given)
+
+    monkeypatch.setattr(training, "train", noted)
+    with ThreadPoolExecutor(1) as executor:
+        there = run_in(tmp_path / "there", executor)
+        assert len(folders) == 2
+        assert not any(tmp_path in folder.parents for folder in folders)
+        xr.testing.assert_identical(there, here)
+        held = [{p.name for p in (tmp_path / w).glob("*/[!.]*")} for w in ("here", "there")]
+        assert held[0] == held[1] >= {"results.nc", "model.safetensors"}
+        monkeypatch.setattr(training.Run, "take_step", lambda self: pytest.fail("it trains again"))
+        xr.testing.assert_identical(run_in(tmp_path / "there", executor), here)
+
+
+def test_a_checkpoint_goes_along(without_processes, tmp_path, monkeypatch):
+    budget = Budget([0], folder=tmp_path / "there")
+    steps, take_step = [], training.Run.take_step
+
+    def killed(self):
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        steps.append(self.step)
+        take_step(self)
+
+    def run_once(budget):
+        long = settings(epochs=4)
+        return run_all("elsewhere", budget, {"a": long}, images(), survived)
+
+    whole = run_once(Budget([0]))
+    monkeypatch.setattr(training.Run, "take_step", killed)
+    monkeypatch.setattr(training, "train", partial(training.train, checkpoint_seconds=0.0))
+    with pytest.raises(KeyboardInterrupt):
+        run_once(budget)
+    monkeypatch.undo()
+    taken = []
+    monkeypatch.setattr(
+        training.Run, "take_step", lambda self: (taken.append(self.step), take_step(self))
+    )
+    with ThreadPoolExecutor(1) as executor:
+        xr.testing.assert_identical(
+            run_once(replace(budget, executor=executor)).drop_attrs(), whole.drop_attrs()
+        )
+    assert taken[0] == 2
 
 
 def ended_from_outside(trained, job, examples):

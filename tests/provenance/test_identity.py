@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numba import njit
 
 from largestep import dynamics, measures, networks, problems, schedules
 from largestep.provenance import fingerprint
@@ -126,6 +127,19 @@ def test_networks_of_the_same_repr_are_told_apart(line):
 
     assert fingerprint(network(1.0)) == fingerprint(network(1.0))
     assert fingerprint(network(1.0)) != fingerprint(network(2.0))
+
+
+def test_a_function_that_has_been_called_is_the_same():
+    def helper():
+        @njit
+        def double(x):
+            return 2 * x
+
+        return double
+
+    called = helper()
+    called(1.0)
+    assert fingerprint(called) == fingerprint(helper())
 
 
 def test_recursion_ends():

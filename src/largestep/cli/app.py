@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 __all__ = [
     "PLAIN",
@@ -17,10 +20,13 @@ __all__ = [
     "Folder",
     "Model",
     "Out",
+    "Scheduler",
     "Threads",
     "Weights",
+    "Workers",
     "app",
     "piped",
+    "place",
     "stoppable",
 ]
 
@@ -38,6 +44,17 @@ app = typer.Typer(
 Out = Annotated[Path, typer.Option(help="Folder for results, figures and the page.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Trajectories run at once; all cores by default.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="A running Dask cluster to compute on, tcp://host:8786; by default that of "
+        "DASK_SCHEDULER_ADDRESS, otherwise threads of this machine."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Compute in so many Dask processes here, replaced when they die."),
 ]
 Model = Annotated[
     str,
@@ -88,3 +105,29 @@ def piped() -> Iterator[None]:
     except (BrokenPipeError, SystemExit):  # rich makes one of the other
         # What is flushed at the end of the process goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def place(
+    scheduler: str | None, workers: int | None, threads: int | None
+) -> "Iterator[Executor | None]":
+    """Yield the executor of the cluster that was asked for; None for threads of this process.
+
+    Raises
+    ------
+    ValueError
+        If more than one place was asked for, and what `jobs.cluster` says.
+    """
+    asked = {"--scheduler": scheduler, "--workers": workers, "--threads": threads}
+    named = [option for option, value in asked.items() if value is not None]
+    if len(named) > 1:
+        raise ValueError(f"work runs in one place: name only one of {' and '.join(named)}")
+    if not named:
+        scheduler = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if scheduler is None and workers is None:
+        yield None
+        return
+    from largestep.jobs.dask import cluster
+
+    with cluster(scheduler, workers=workers) as executor:
+        yield executor

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from largestep.cli.app import Out, Threads, app, stoppable
+from largestep.cli.app import Out, Scheduler, Threads, Workers, app, place, stoppable
 
 __all__ = ["reproduce"]
 
@@ -28,6 +28,8 @@ def reproduce(
         bool, typer.Option("--quick", help="A tenth of the steps: the look, not the setting.")
     ] = False,
     threads: Threads = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data sets of resnet18 and densenet100.")
     ] = None,
@@ -53,15 +55,17 @@ def reproduce(
     """
     from largestep.reproduction import reproduce as run
 
-    page = run(
-        names or [],
-        out,
-        seeds=seeds,
-        quick=quick,
-        threads=threads,
-        data=data,
-        progress=True,
-        only_figures=only_figures,
-        confirm=confirm,
-    )
+    with place(scheduler, workers, threads) as executor:
+        page = run(
+            names or [],
+            out,
+            seeds=seeds,
+            quick=quick,
+            threads=threads,
+            executor=executor,
+            data=data,
+            progress=True,
+            only_figures=only_figures,
+            confirm=confirm,
+        )
     print(f"The page is {page}")

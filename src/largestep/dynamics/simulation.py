@@ -1,10 +1,8 @@
 """Run a dynamics over schedules × seeds, in parallel, into one dataset."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -17,7 +15,7 @@ from largestep._version import __version__
 from largestep.dynamics.base import Dynamics, Stretch, Trajectory
 from largestep.dynamics.sgd import SGD
 from largestep.jobs.base import run
-from largestep.jobs.threads import single_blas_thread, stopped, thread_pool
+from largestep.jobs.threads import executor_or_threads, single_blas_thread, stopped
 from largestep.measures.base import Measure, named
 from largestep.networks.base import Network
 from largestep.problems import Problem
@@ -30,9 +28,6 @@ RESIDUAL_BOUND = 1e6
 
 # Indices and noise are drawn this many at a time, whatever the number of steps.
 _CHUNK = 1 << 16
-
-# To an executor elsewhere the problem goes with every job: trajectories travel in so many blocks.
-_BLOCKS = 64
 
 # What trajectories that are followed together may take while they are measured.
 _BLOCK_BYTES = 1 << 22
@@ -85,8 +80,9 @@ def simulate(
         diverged and stops.
     threads : trajectories run at once; all cores by default.
     executor : where to run them, in place of threads of this process: any of
-        `concurrent.futures`. For one of processes network, problem, dynamics, schedules and
-        measures must be picklable, as all of the library's are.
+        `concurrent.futures`, Dask's `client.get_executor()` among them. For one of processes
+        network, problem, dynamics, schedules and measures must be picklable, as all of the
+        library's are, and their classes importable there.
     progress : a description shows progress on standard error; None is silent.
 
     Returns
@@ -95,7 +91,8 @@ def simulate(
     `step_size` of the last step taken (at step 0: of the first), and
     `diverged_at`, the number of steps completed before the divergence, NaN without one.
     Measures are NaN from the divergence on, and from the first recorded step at which any
-    training residual lies beyond `residual_bound`. Attributes hold the configuration as JSON.
+    training residual lies beyond `residual_bound`. Attributes hold the configuration as JSON,
+    and the processors that computed: where they are of several kinds, last bits may differ.
 
     Raises
     ------
@@ -108,10 +105,6 @@ def simulate(
     steps = _checks.integer("steps", steps, at_least=1)
     seeds = _checks.seeds(seeds)
     residual_bound = _checks.number("residual_bound", residual_bound, above=0.0)
-    if threads is not None:
-        threads = _checks.integer("threads", threads, at_least=1)
-        if executor is not None:
-            raise ValueError("threads and executor must not both be given: it has its own workers")
     chosen = named(measure)
     labelled = _labelled(schedules, dynamics)
     recorded = record_grid(steps) if record is None else _check_record(record, steps)
@@ -133,18 +126,16 @@ def simulate(
     )
     network.rehearse(simulation.start(0), problem.x_train[0])
     total = len(labelled) * len(seeds)
-    workers = threads or os.cpu_count() or 1
-    size = -(-total // _BLOCKS)
-    if executor is None:
-        size = min(-(-total // (8 * workers)), simulation.together)
-    blocks = [range(at, min(at + size, total)) for at in range(0, total, size)]
-    jobs = {block.start: (simulation, block) for block in blocks}
     dims = {m.name: ("schedule", "seed", "step", *m.dims) for m in chosen}
     dims |= {"step_size": ("schedule", "seed", "step"), "diverged_at": ("schedule", "seed")}
     gathered = _Gathered(simulation, total, list(dims))
-    with _executor(executor, threads) as pool:
-        for start, done in run(_simulate, jobs, pool, progress=progress):
-            gathered.take(start, done)
+    processors: set[str] = set()
+    # Beside what is returned, threads hold no more than what is measured together.
+    most = simulation.together if executor is None else None
+    with executor_or_threads(executor, threads) as pool:
+        for done in run(_simulate, simulation, range(total), pool, most=most, progress=progress):
+            gathered.take(done.items[0], done.result)
+            processors.add(done.processor)
     variables: dict[str, Any] = {}
     for name, values in gathered.whole().items():
         shape = (len(labelled), len(seeds), *values.shape[1:])
@@ -165,6 +156,7 @@ def simulate(
             "steps": steps,
             "residual_bound": residual_bound,
             "largestep": __version__,
+            "processors": json.dumps(sorted(processors)),
         },
     )
     long_names = {m.name: m.long_name for m in chosen} | {
@@ -483,15 +475,6 @@ def _simulate(simulation: _Simulation, numbers: Sequence[int]) -> dict[str, np.n
         for start in range(0, len(numbers), size):
             gathered.take(start, simulation.block(numbers[start : start + size]))
         return gathered.found()
-
-
-@contextmanager
-def _executor(given: Executor | None, threads: int | None) -> Iterator[Executor]:
-    if given is not None:
-        yield given
-        return
-    with thread_pool(threads or os.cpu_count() or 1) as pool:
-        yield pool
 
 
 def _stream(seed: int, purpose: int) -> np.random.Generator:

@@ -1,148 +1,139 @@
-"""Phase diagrams: thousands of trajectories over a plane of two settings."""
+"""Phase diagrams: thousands of trajectories over a grid of settings."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from largestep import _checks, _files, provenance, store
-from largestep._progress import track
+from largestep import _checks, _files
+from largestep.dynamics.grid import Grid, ends
+from largestep.dynamics.recipe import Recipe
+from largestep.dynamics.refinement import stages
 from largestep.dynamics.sgd import SGD
-from largestep.dynamics.simulation import simulate
+from largestep.dynamics.table import Table
+from largestep.jobs.base import run
+from largestep.jobs.journal import Journal
+from largestep.jobs.threads import executor_or_threads
 from largestep.measures.base import Measure, named
 from largestep.measures.losses import train_loss
-from largestep.networks.base import Network
-from largestep.problems import Problem
-from largestep.schedules import Schedule, decay
+from largestep.schedules import Schedule, as_schedule, decay
 
-__all__ = ["AXES", "axis", "sweep"]
+__all__ = ["axis", "decaying", "sweep"]
 
-AXES = {"step_size": 0.25, "decay_at": 0.5, "factor": 2.0}
-"""What a sweep may vary, with the values of what it doesn't."""
+Axis = Mapping[str, Sequence[float] | np.ndarray]
+
+
+def decaying(step_size: float = 0.25, factor: float = 2.0, decay_at: float = 0.5) -> Schedule:
+    """Return the schedule that a sweep takes by default: one decay."""
+    return decay(as_schedule(step_size, "step_size"), factor=factor, at=decay_at)
 
 
 def sweep(
-    network: Network,
-    problem: Problem,
+    network: Any,
+    problem: Any,
     *,
-    x: Mapping[str, Sequence[float] | np.ndarray],
-    y: Mapping[str, Sequence[float] | np.ndarray],
+    x: Axis,
+    y: Axis,
+    over: Axis | None = None,
     steps: int,
     seeds: Sequence[int] | range,
     measure: Sequence[str | Measure] = ("train_loss", "test_loss"),
     fixed: Mapping[str, float] | None = None,
-    dynamics: SGD | None = None,
+    dynamics: Any = None,
+    schedule: Any = decaying,
+    refine: int = 0,
     out: Path | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
     progress: str | None = None,
 ) -> xr.Dataset:
-    """Train under every pair of two settings of a decaying step size, over seeds.
+    """Train under every combination of two settings or more, over seeds.
 
-    The schedules are `decay(step_size, factor, at=decay_at)`. The column of one x value is
-    computed at a time and, with `out`, saved; a later call with the same settings takes it up.
+    A setting is a number that a part is made of: ``u0`` of a `DiagonalLinear` network, ``cap`` of
+    `SGD`, ``noise`` of `sparse_regression`, ``step_size`` of the schedule. Where several parts have
+    one of the same name it is set in all; ``network.d`` is that of one alone.
+
+    Trajectories travel in blocks, and each block is kept when it arrives: a later call takes up
+    what is finished, also where its axes have other values or are others.
 
     Parameters
     ----------
-    network, problem, dynamics : as `simulate` takes them.
-    x, y : {name: values}, one name each, of `AXES`: step_size, decay_at or factor.
+    network, problem, dynamics, schedule : a part, or what makes it of its settings: a function, a
+        class or a `functools.partial`. By default `SGD` with batch size 1, and one decay: settings
+        step_size (0.25), factor (2) and decay_at (0.5). The schedule is left out of account for a
+        dynamics that controls its step size.
+    x, y : {name: values}, increasing, one name each.
+    over : {name: values} of more axes.
     steps, seeds, threads, executor : as `simulate` takes them.
     measure : what to measure; of each the last value is kept, NaN where the run diverged. The
         training loss is always measured, for the plateau.
-    fixed : values of the settings that are not swept, in place of those in `AXES`.
-    out : folder to save columns in, as `columns/<number>.nc`; nothing is saved without it. A
-        column is taken up if everything that decides it has the same content: data, network,
-        dynamics, measures with their parameters, code and versions.
+    fixed : values of settings that are not swept.
+    refine : r > 0 computes every 2^r-th point of x and y first, then those between neighbours that
+        lie in different `refinement.regions`, and so on: what is far from a boundary stays NaN.
+    out : folder to keep blocks in, as `blocks`; nothing is kept without it. A trajectory is taken
+        up if everything that decides it has the same content: data, network, dynamics, measures
+        with their parameters, settings, code and versions.
     progress : a description shows the time left; None is silent.
 
     Returns
     -------
-    Dataset with dimensions (x, y, seed) under the axes' own names: the measures at the end,
+    Dataset with dimensions (x, y, …, seed) under the axes' own names: the measures at the end,
     `diverged_at`, and `plateau_loss`, the median training loss over the second half of the
-    large-step phase (NaN where it has none or the run diverged in it).
+    large-step phase, which ends with the setting decay_at, or else with the run (NaN where it has
+    none or the run diverged in it). With `refine`, `computed` says which points were. Beyond a
+    gigabyte the data lie in ``out/results.zarr`` and are read as they are used. The attribute
+    "processors" names those that computed: where they are of several kinds, last bits may differ.
 
     Raises
     ------
     TypeError, ValueError
-        If an axis is unknown, comes twice or has no values, as `simulate` says, or if columns are
-        to be saved and the content of something that decides them can't be read.
+        If a setting is unknown, comes twice or has no values or bad ones, as `simulate` says, if
+        blocks are to be kept and the content of something that decides them can't be read, or if
+        there is more than a gigabyte of results and no `out`.
     OSError
-        If the folder can't be written to, or another process is writing to it.
+        If the folder can't be written to, or another sweep is writing to it.
+    ModuleNotFoundError
+        If there is more than a gigabyte of results and Zarr isn't installed.
     """
-    (x_name, x_values), (y_name, y_values) = _axis("x", x), _axis("y", y)
-    if x_name == y_name:
-        raise ValueError(f"x and y must be different axes, got {x_name} twice")
-    values = {**AXES, **(_checks.mapping("fixed", fixed) if fixed is not None else {})}
-    unknown = set(values) - set(AXES)
-    if unknown:
-        raise ValueError(f"fixed must name {', '.join(AXES)}, got {unknown.pop()!r}")
-    values = {name: _in_range(name, value) for name, value in values.items()}
-    steps = _checks.integer("steps", steps, at_least=1)
     dynamics = SGD() if dynamics is None else dynamics
+    controls = getattr(dynamics, "controls_step_size", False)
+    recipe = Recipe(network, problem, dynamics, None if controls else schedule)
     chosen = named(measure)
     if "train_loss" not in [m.name for m in chosen]:
         chosen = [train_loss(), *chosen]
-    listed = _checks.seeds(seeds)
-    folder = None if out is None else _files.prepare_folder(out / "columns")
-
-    decides: list[Any] = []
-    made_by: dict[str, Any] = {}
-    if folder is not None:
-        code = provenance.closure((__name__, "sweep"))
-        made_by = {"code": code.digest, "versions": dict(code.versions)}
-        decides = [network, problem, dynamics, chosen, steps, listed, made_by]
-    columns = []
-    alone = nullcontext() if folder is None else _files.exclusive(folder)
-    with alone, track(progress, len(x_values)) as advance:
-        for number, value in enumerate(x_values):
-            schedules = {
-                f"{other:.17g}": decay(
-                    **_keywords({**values, x_name: float(value), y_name: float(other)})
-                )
-                for other in y_values
-            }
-            decays = (
-                [float(value)] * len(y_values)
-                if x_name == "decay_at"
-                else [values["decay_at"] if y_name != "decay_at" else at for at in y_values]
-            )
-
-            def compute(
-                schedules: Mapping[str, Schedule] = schedules, decays: Sequence[float] = decays
-            ) -> store.Results:
-                runs = simulate(
-                    network,
-                    problem,
-                    dynamics,
-                    schedules,
-                    steps=steps,
-                    seeds=listed,
-                    measure=chosen,
-                    record=np.unique(np.linspace(0, steps, 81).astype(int)),
-                    threads=threads,
-                    executor=executor,
-                )
-                ends = _ends(runs, decays).rename(schedule=y_name)
-                return store.Results.from_dict({"column": ends.assign_coords({y_name: y_values})})
-
-            if folder is None:
-                stored = compute()
-            else:
-                key = provenance.fingerprint(decides, schedules, decays)
-                path = folder / f"{number:04}.nc"
-                stored = store.taken_up_or_computed(
-                    path, {"key": key, "steps": steps, **made_by}, compute
-                )
-            columns.append(stored["column"].to_dataset())
-            advance()
-    together = xr.concat(
-        columns, xr.DataArray(x_values, dims=x_name, name=x_name), combine_attrs="drop_conflicts"
+    fixed = _checks.mapping("fixed", {} if fixed is None else fixed)
+    axes = _axes(recipe, x, y, {} if over is None else over)
+    both = axes.keys() & fixed
+    if both:
+        raise ValueError(f"a setting must be fixed or swept, got {both.pop()} twice")
+    grid = Grid(
+        recipe,
+        {name: recipe.number(name, value) for name, value in fixed.items()},
+        axes,
+        _checks.seeds(seeds),
+        _checks.integer("steps", steps, at_least=1),
+        chosen,
     )
-    return together.transpose(x_name, y_name, "seed")
+    grid.check()
+    refine = _checks.integer("refine", refine, at_least=0)
+
+    with ExitStack() as stack:
+        pool = stack.enter_context(executor_or_threads(executor, threads))
+        table, journal = Table(grid, out), None
+        if out is not None:
+            journal = stack.enter_context(Journal(_files.prepare_folder(out) / "blocks", grid.key))
+            table.take_up(journal)
+        for wanted in stages(table, refine):
+            missing = wanted[~table.done[wanted]]
+            for done in run(ends, grid, missing, pool, progress=progress):
+                if journal is not None:
+                    journal.append(grid.keys(done.items), done.result, np.array(done.processor))
+                table.put(done.items, done.result, done.processor)
+        return table.dataset(points_too=refine > 0)
 
 
 def axis(text: str) -> dict[str, np.ndarray]:
@@ -169,41 +160,20 @@ def axis(text: str) -> dict[str, np.ndarray]:
     return {name: values}
 
 
-def _axis(which: str, given: Mapping[str, Sequence[float] | np.ndarray]) -> tuple[str, np.ndarray]:
-    if len(_checks.mapping(which, given)) != 1 or next(iter(given)) not in AXES:
-        raise ValueError(f"{which} must name one of {', '.join(AXES)}, got {list(given)}")
-    ((name, raw),) = given.items()
-    values = _checks.array(name, raw, dimensions=1)
-    if len(values) == 0 or (np.diff(values) <= 0).any():
-        raise ValueError(f"{name} must be one or more increasing values, got {values.tolist()}")
-    for value in (values[0], values[-1]):
-        _in_range(name, value)
-    return name, values
-
-
-def _in_range(name: str, value: float) -> float:
-    """Return a setting of the schedule, or say why it can't be one."""
-    if name == "factor":
-        return _checks.number(name, value, above=0.0)
-    return _checks.number(name, value, at_least=0.0, at_most=1.0 if name == "decay_at" else np.inf)
-
-
-def _keywords(values: Mapping[str, float]) -> dict[str, Any]:
-    return {"before": values["step_size"], "factor": values["factor"], "at": values["decay_at"]}
-
-
-def _ends(dataset: xr.Dataset, decays: Sequence[float]) -> xr.Dataset:
-    """Return the last values, and the loss on the second half of each large-step phase."""
-    steps = float(dataset.step[-1])
-    levels = []
-    for label, at in zip(dataset.schedule.values, decays, strict=True):
-        curve = dataset.train_loss.sel(schedule=label)
-        phase = curve.sel(step=slice(0.5 * at * steps, max(at * steps - 1, 0)))
-        if phase.step.size:
-            levels.append(phase.median("step", skipna=False))
-        else:  # without a recorded step it has no level
-            levels.append(xr.full_like(curve.isel(step=0, drop=True), np.nan))
-    ends = dataset.drop_vars("step_size").isel(step=-1, drop=True)
-    level = xr.concat(levels, dataset.schedule)
-    level.attrs.update(long_name="training loss before the decay", units="1")
-    return ends.assign(plateau_loss=level)
+def _axes(recipe: Recipe, x: Axis, y: Axis, over: Axis) -> dict[str, np.ndarray]:
+    for which, given in (("x", x), ("y", y)):
+        if len(_checks.mapping(which, given)) != 1:
+            raise ValueError(f"{which} must name one setting, got {list(given)}")
+    _checks.mapping("over", over)
+    axes: dict[str, np.ndarray] = {}
+    for name, raw in (*x.items(), *y.items(), *over.items()):
+        if name in axes:
+            raise ValueError(f"the axes must be different settings, got {name} twice")
+        if name == "seed":
+            raise ValueError("seed is the dimension of the seeds: name problem.seed for the data's")
+        recipe.places(name)
+        values = _checks.array(name, raw, dimensions=1)
+        if len(values) == 0 or (np.diff(values) <= 0).any():
+            raise ValueError(f"{name} must be one or more increasing values, got {values.tolist()}")
+        axes[name] = np.array([recipe.number(name, value) for value in values.tolist()])
+    return axes

@@ -1,5 +1,6 @@
 """How much an experiment may compute."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class Budget:
     seeds : the seeds of its trajectories.
     quick : take a tenth of the steps: the look of the figure, not the paper's setting.
     threads : trajectories run at once; None for all cores.
+    executor : where to compute instead, as `simulate` takes it.
     progress : show it on standard error.
     folder : where long runs are kept while they last; None keeps nothing.
     data : folder that holds the data sets, for experiments that need any.
@@ -23,6 +25,7 @@ class Budget:
     seeds: list[int]
     quick: bool = False
     threads: int | None = None
+    executor: Executor | None = None
     progress: bool = False
     folder: Path | None = None
     data: Path | None = None

@@ -1,6 +1,6 @@
 """A problem, a network, schedules and steps that belong together, for all who use them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from largestep.dynamics.sgd import SGD
@@ -27,6 +27,7 @@ class Setting:
     steps : of a trajectory.
     cap : of each example's step, at which no run diverges.
     sparsity : the measure of sparsity that suits the network.
+    make_problem : makes the problem, and others of its kind of other numbers.
     """
 
     network: Network
@@ -36,6 +37,7 @@ class Setting:
     steps: int
     cap: float
     sparsity: Measure
+    make_problem: Callable[..., Problem] | None = None
 
     @property
     def schedule(self) -> Schedule:
@@ -58,6 +60,7 @@ def capped_and_not(
                 seeds=budget.seeds,
                 measure=measure,
                 threads=budget.threads,
+                executor=budget.executor,
                 progress=budget.described(f"{name}, {run}"),
             )
             for run, dynamics in (("sgd", SGD()), ("capped", SGD(cap=setting.cap)))

@@ -3,8 +3,11 @@
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,7 @@ from largestep import _files, provenance, store
 from largestep._progress import track
 from largestep.experiments.budget import Budget
 from largestep.jobs.base import run
+from largestep.jobs.dask import DaskExecutor
 from largestep.jobs.processes import process_pool
 
 if TYPE_CHECKING:
@@ -39,7 +43,8 @@ def run_all(
     """Train under every schedule with every seed, and put together what is made of the networks.
 
     On the CPU a process trains a network on one thread, so that results do not depend on how many
-    run at once; on a GPU one follows the other.
+    run at once; on a GPU one follows the other. On a Dask cluster whose workers have the resource
+    GPU, each trains one at a time.
 
     Parameters
     ----------
@@ -58,6 +63,8 @@ def run_all(
     ------
     ChildProcessError
         If a process was ended from outside.
+    ValueError
+        If workers of a cluster have several threads, and no GPU.
     """
     identity = data.digest()
     jobs: dict[tuple[str, int], _Job] = {}
@@ -66,15 +73,18 @@ def run_all(
             job = replace(settings, seed=seed, epochs=budget.steps(settings.epochs))
             folder = _folder(budget, label, job, data.name, identity)
             jobs[label, seed] = (job, folder)
-    described = f"{name}, runs" if budget.progress else None
-    found = dict(_done(jobs, data, work, budget.threads, described))
+    found: dict[tuple[str, int], xr.Dataset] = {}
+    processors: set[str] = set()
+    for key, made, processor in _done(jobs, data, work, budget, budget.described(f"{name}, runs")):
+        found[key] = made
+        processors.add(processor)
     by_schedule = [
         xr.concat([found[label, seed] for seed in budget.seeds], "seed") for label in schedules
     ]
     together = xr.concat(by_schedule, "schedule")
     kept = [folder.name for _, folder in jobs.values() if folder is not None]
     return together.assign_coords(schedule=list(schedules), seed=budget.seeds).assign_attrs(
-        runs=json.dumps(kept)
+        runs=json.dumps(kept), processors=json.dumps(sorted(processors))
     )
 
 
@@ -92,29 +102,87 @@ def _done(
     jobs: Mapping[tuple[str, int], _Job],
     data: "Dataset",
     work: Work,
-    threads: int | None,
+    budget: Budget,
     progress: str | None,
-) -> Iterator[tuple[tuple[str, int], xr.Dataset]]:
+) -> Iterator[tuple[tuple[str, int], xr.Dataset, str]]:
     import torch
 
+    if budget.executor is not None:
+        yield from _done_elsewhere(jobs, data, work, budget.executor, progress)
+        return
     if torch.cuda.is_available():
         with track(progress, len(jobs)) as advance:
             for key, job in jobs.items():
-                yield key, _run(*job, data, work)
+                yield key, _run(*job, data, work), provenance.processor()
                 advance()
         return
-    with process_pool(min(len(jobs), threads or os.cpu_count() or 1)) as pool:
+    with process_pool(min(len(jobs), budget.threads or os.cpu_count() or 1)) as pool:
         # Tensors would be sent as shared memory, of which a container has little.
-        packed = pickle.dumps(data)
-        alone = {key: (*job, packed, work) for key, job in jobs.items()}
-        yield from run(_run_alone, alone, pool, progress=progress)
+        shared = (pickle.dumps(data), work)
+        for done in run(_run_alone, shared, list(jobs.items()), pool, seconds=0, progress=progress):
+            ((key, _),) = done.items
+            yield key, done.result, done.processor
 
 
-def _run_alone(job: "Training", folder: Path | None, data: bytes, work: Work) -> xr.Dataset:
+def _done_elsewhere(
+    jobs: Mapping[tuple[str, int], _Job],
+    data: "Dataset",
+    work: Work,
+    executor: Executor,
+    progress: str | None,
+) -> Iterator[tuple[tuple[str, int], xr.Dataset, str]]:
+    """Train where there may be no disk of ours: what a run's folder holds goes there and back."""
+    waiting = []
+    for key, (job, folder) in jobs.items():
+        if folder is not None and (folder / "results.nc").exists():
+            yield key, _run(job, folder, data, work), provenance.processor()
+        else:
+            waiting.append((key, (job, None), _content(folder)))
+    trainer = executor.training() if isinstance(executor, DaskExecutor) else executor
+    shared = (pickle.dumps(data), work)
+    for done in run(_run_elsewhere, shared, waiting, trainer, seconds=0, progress=progress):
+        ((key, _, _),), (made, content) = done.items, done.result
+        _write(jobs[key][1], content)
+        yield key, made, done.processor
+
+
+def _run_alone(
+    shared: tuple[bytes, Work], jobs: Sequence[tuple[tuple[str, int], _Job]]
+) -> xr.Dataset:
     import torch
 
     torch.set_num_threads(1)
+    ((_, (job, folder)),) = jobs
+    data, work = shared
     return _run(job, folder, pickle.loads(data), work)
+
+
+def _run_elsewhere(
+    shared: tuple[bytes, Work],
+    jobs: Sequence[tuple[tuple[str, int], _Job, Mapping[str, bytes]]],
+) -> tuple[xr.Dataset, Mapping[str, bytes]]:
+    """Train in a folder of this machine's; return what was made, and what the folder holds then."""
+    ((key, (job, _), content),) = jobs
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write(folder, content)
+        made = _run_alone(shared, [(key, (job, folder))])
+        return made, _content(folder)
+
+
+def _content(folder: Path | None) -> dict[str, bytes]:
+    if folder is None:
+        return {}
+    files = (path for path in folder.glob("[!.]*") if path.is_file())
+    return {path.name: path.read_bytes() for path in files}
+
+
+def _write(folder: Path | None, content: Mapping[str, bytes]) -> None:
+    """Write files into a folder, last the one by which it counts as finished."""
+    if folder is None:
+        return
+    for name in sorted(content, key=lambda name: name == "results.nc"):
+        _files.atomically(folder / name, partial(Path.write_bytes, data=content[name]))
 
 
 def _run(job: "Training", folder: Path | None, data: "Dataset", work: Work) -> xr.Dataset:

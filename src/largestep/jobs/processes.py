@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
-__all__ = ["process_pool"]
+__all__ = ["process_pool", "without_interrupt"]
 
 
 @contextmanager
@@ -45,12 +45,23 @@ def process_pool(number: int) -> Iterator[ProcessPoolExecutor]:
 
 class _Processes(ProcessPoolExecutor):
     def submit(self, work: Callable[..., Any], /, *args: Any, **keywords: Any) -> Future[Any]:
-        # A process that is started now never sees Ctrl-C, which a terminal sends to all.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with without_interrupt():
             return super().submit(work, *args, **keywords)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def without_interrupt() -> Iterator[None]:
+    """Let processes that are started in the block never see Ctrl-C, which a terminal sends to all.
+
+    Nor do those that threads start which are themselves started in it.
+    """
+    # Whoever starts multiprocessing's tracker is left with signals unblocked.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with(parent: Connection) -> None:

@@ -1,13 +1,16 @@
 """Work on threads of this process, each with BLAS on one."""
 
+import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event, Lock, local
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["single_blas_thread", "stopped", "thread_pool"]
+from largestep import _checks
+
+__all__ = ["executor_or_threads", "single_blas_thread", "stopped", "thread_pool"]
 
 _here = local()
 _lock = Lock()
@@ -32,6 +35,26 @@ def thread_pool(number: int) -> Iterator[ThreadPoolExecutor]:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def executor_or_threads(executor: Executor | None, threads: int | None) -> Iterator[Executor]:
+    """Yield the executor that was given, otherwise one of threads: one a core if need be.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If threads is not a positive integer, or both are given.
+    """
+    if threads is not None:
+        threads = _checks.integer("threads", threads, at_least=1)
+        if executor is not None:
+            raise ValueError("threads and executor must not both be given: it has its own workers")
+    if executor is not None:
+        yield executor
+        return
+    with thread_pool(threads or os.cpu_count() or 1) as pool:
+        yield pool
 
 
 def stopped() -> bool:

@@ -2,6 +2,15 @@
 
 from largestep.provenance.closure import Closure, Sources, closure, defines
 from largestep.provenance.identity import fingerprint
-from largestep.provenance.origin import commit, machine
+from largestep.provenance.origin import commit, machine, processor
 
-__all__ = ["Closure", "Sources", "closure", "commit", "defines", "fingerprint", "machine"]
+__all__ = [
+    "Closure",
+    "Sources",
+    "closure",
+    "commit",
+    "defines",
+    "fingerprint",
+    "machine",
+    "processor",
+]

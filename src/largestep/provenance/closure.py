@@ -32,10 +32,13 @@ _DECIDING = {
 _SILENT = {
     "largestep._progress",
     "largestep._version",
+    "largestep.jobs.base",
+    "largestep.jobs.here",
+    "largestep.jobs.processes",
     "largestep.provenance.closure",
     "largestep.provenance.identity",
 }
-"""Modules that show or name something and decide nothing."""
+"""Modules that show or name something, or choose where work runs, and decide nothing."""
 
 _Definition = tuple[str, str]
 """A module and a name that it defines; the name "" is what it runs without defining anything."""

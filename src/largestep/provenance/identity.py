@@ -104,7 +104,9 @@ class _Writer:
         elif isinstance(value, type):
             self._write_class(value)
         elif hasattr(value, "py_func"):  # compiled by Numba
-            self.text("compiled", getattr(value, "signatures", ""))
+            # Signatures that came with calls say what was called, not what would be computed.
+            given = not getattr(value, "_can_compile", False)
+            self.text("compiled", getattr(value, "signatures", "") if given else "")
             self.write(value.py_func)
         elif isinstance(value, types.BuiltinFunctionType | np.ufunc):
             self.text("built-in", getattr(value, "__module__", ""), value.__name__)

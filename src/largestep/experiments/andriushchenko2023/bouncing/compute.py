@@ -31,6 +31,7 @@ def compute(budget: Budget) -> Results:
         seeds=budget.seeds,
         record=np.unique(np.linspace(0, 1, 401) * steps // 1).astype(int),
         threads=budget.threads,
+        executor=budget.executor,
     )
     runs = run(
         SGD(cap=chosen.cap),

@@ -53,6 +53,7 @@ def compute(budget: Budget) -> Results:
                 )
             ],
             threads=budget.threads,
+            executor=budget.executor,
             progress=budget.described(f"columns, {name}"),
         )
     return Results.from_dict(results)

@@ -35,5 +35,6 @@ def train(budget: Budget, setting: Setting, *, description: str) -> xr.Dataset:
         seeds=budget.seeds,
         measure=MEASURES,
         threads=budget.threads,
+        executor=budget.executor,
         progress=budget.described(description),
     )

@@ -1,5 +1,7 @@
 """Sparse regression by a diagonal linear network, with the paper's schedules."""
 
+from functools import partial
+
 from largestep.experiments.setting import Setting
 from largestep.measures import nonzero_coordinates
 from largestep.networks import DiagonalLinear
@@ -21,9 +23,10 @@ def setting(seed: int = 0, *, dense: bool = False) -> Setting:
     seed : of the data; the paper's is 0.
     dense : spread the truth over all coordinates.
     """
+    problem = partial(sparse_regression, n=80, d=200, nonzeros=20, seed=seed, dense=dense)
     return Setting(
         DiagonalLinear(d=200, u0=0.1, v0=0.0),
-        sparse_regression(n=80, d=200, nonzeros=20, seed=seed, dense=dense),
+        problem(),
         {
             SMALL: constant(0.25),
             LARGE[0]: decay(0.282, factor=4.8, at=0.1),
@@ -34,4 +37,5 @@ def setting(seed: int = 0, *, dense: bool = False) -> Setting:
         steps=100_001,
         cap=4.0,
         sparsity=nonzero_coordinates(),
+        make_problem=problem,
     )

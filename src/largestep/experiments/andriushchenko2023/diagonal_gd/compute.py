@@ -54,6 +54,7 @@ def compute(budget: Budget) -> Results:
             initial=np.stack([_perturbed(network, seed) for seed in budget.seeds]),
             measure=MEASURES,
             threads=budget.threads,
+            executor=budget.executor,
             progress=budget.described(f"diagonal-gd, {name}"),
         )
     return Results.from_dict(runs)

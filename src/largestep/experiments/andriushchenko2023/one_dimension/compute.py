@@ -45,6 +45,7 @@ def compute(budget: Budget) -> Results:
             record=np.unique(np.r_[0, last]),
             measure=("parameters",),
             threads=budget.threads,
+            executor=budget.executor,
             progress=budget.described(f"one-dimension, {law}"),
         ).assign_coords(a=("schedule", SHARPNESS))
     return Results.from_dict(runs)

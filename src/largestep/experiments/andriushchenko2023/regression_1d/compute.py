@@ -29,6 +29,7 @@ def compute(budget: Budget) -> Results:
             predictions(every=20),
         ),
         threads=budget.threads,
+        executor=budget.executor,
         progress=budget.described("regression-1d"),
     )
     return Results.from_dict({"sgd": runs})

@@ -66,6 +66,7 @@ def compute(budget: Budget) -> Results:
             measure=measure,
             record=record,
             threads=budget.threads,
+            executor=budget.executor,
         )
 
         def progress(way: str, name: str = name) -> str | None:

@@ -37,6 +37,7 @@ def compute(budget: Budget) -> Results:
             record=record,
             measure=measures,
             threads=budget.threads,
+            executor=budget.executor,
             progress=budget.described(f"shrinkage, {factor:g} δ"),
         ).isel(schedule=0, drop=True)
         for factor in FACTORS

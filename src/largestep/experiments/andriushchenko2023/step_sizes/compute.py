@@ -75,6 +75,7 @@ def compute(budget: Budget) -> Results:
             measure=("train_loss", "test_loss", sweep.setting.sparsity),
             record=np.unique(np.r_[np.linspace(0.25, 0.4999, 40) * steps // 1, steps]).astype(int),
             threads=budget.threads,
+            executor=budget.executor,
         )
         dynamics = SGD(cap=sweep.setting.cap)
         tried = run(

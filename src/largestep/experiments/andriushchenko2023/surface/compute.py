@@ -39,6 +39,7 @@ def compute(budget: Budget) -> Results:
             seeds=budget.seeds[:seeds],
             measure=("train_loss", "test_loss", measures.parameters()),
             threads=budget.threads,
+            executor=budget.executor,
             progress=budget.described(f"surface, {name}"),
         )
         for name, (dynamics, schedules, seeds) in DYNAMICS.items()

@@ -52,6 +52,7 @@ def compute(budget: Budget) -> Results:
             measure=("train_loss",),
             record=[budget.steps(setting.steps)],
             threads=budget.threads,
+            executor=budget.executor,
             progress=budget.described(f"survival, {problem}, {way}"),
         )
         results[f"{problem}/{way}"] = runs.isel(schedule=0, drop=True).isel(step=-1)

@@ -44,12 +44,13 @@ def setting() -> Setting:
         steps=14_126,
         cap=3.0,
         sparsity=feature_sparsity(0.99),
+        make_problem=problem,
     )
 
 
-def problem() -> Problem:
+def problem(n: int = 15, seed: int = 1) -> Problem:
     """Return the paper's fifteen points on the circle, with their teacher's targets."""
     teacher = ReLU(widths=(2, 3), biases=False)
     directions = np.column_stack([np.cos(TEACHER_ANGLES), np.sin(TEACHER_ANGLES)])
     theta = np.concatenate([directions.ravel(), TEACHER_OUTPUTS])
-    return from_teacher(teacher, theta, n=15, seed=1, on_sphere=True)
+    return from_teacher(teacher, theta, n=n, seed=seed, on_sphere=True)

@@ -1,5 +1,7 @@
 """Fifty points in five dimensions, a teacher and a student of two hidden layers."""
 
+from functools import partial
+
 import numpy as np
 
 from largestep.experiments.setting import Setting
@@ -20,11 +22,12 @@ def setting() -> Setting:
     """Return the paper's setting, on largestep's own data and teacher, with a cap of 3."""
     teacher = ReLU(widths=(5, 2, 2), weights_from=Gaussian(1.0))
     theta = teacher.initialize(np.random.default_rng(DATA_SEED))
+    problem = partial(from_teacher, teacher, theta, n=50, seed=DATA_SEED)
     # η_t = 0.04·(1 + 5√t), t the fraction of the whole run.
     warm_up = power(0.04, 0.24, exponent=0.5)
     return Setting(
         ReLU(widths=(5, 10, 10), weights_from=Gaussian(0.8)),
-        from_teacher(teacher, theta, n=50, seed=DATA_SEED),
+        problem(),
         {
             SMALL: constant(0.011),
             LARGE[0]: decay(warm_up, factor=3.5, at=0.1),
@@ -35,4 +38,5 @@ def setting() -> Setting:
         steps=10_001,
         cap=3.0,
         sparsity=feature_sparsity(0.99),
+        make_problem=problem,
     )

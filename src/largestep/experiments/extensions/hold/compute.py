@@ -50,6 +50,7 @@ def compute(budget: Budget) -> Results:
                     measures.jacobian_rank(1e-4, every=100),
                 ),
                 threads=budget.threads,
+                executor=budget.executor,
                 progress=budget.described(f"hold, {name}, {way}"),
             ).isel(schedule=0, drop=True)
     return Results.from_dict(results)

@@ -93,6 +93,7 @@ def _ends(case: Case, budget: Budget) -> xr.Dataset:
             measure=("test_loss", "nonzero_coordinates"),
             record=[steps],
             threads=budget.threads,
+            executor=budget.executor,
             progress=budget.described(f"hold-elsewhere, {case.name}, {way}"),
         )
         ends = runs.isel(step=0, drop=True).rename(schedule="way")

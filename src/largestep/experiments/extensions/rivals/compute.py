@@ -139,6 +139,7 @@ def compute(budget: Budget) -> Results:
                     ),
                     record=[steps],
                     threads=budget.threads,
+                    executor=budget.executor,
                 )
                 ends = runs.isel(step=0, drop=True).rename(
                     {setting.sparsity.name: "sparsity", "schedule": "setting"}

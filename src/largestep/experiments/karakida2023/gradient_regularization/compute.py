@@ -89,6 +89,7 @@ def _ends(
             seeds=[seed],
             measure=["train_loss", "test_loss", _DISTANCE, _SIZE],
             threads=budget.threads,
+            executor=budget.executor,
             initial=initial,
         ).isel(step=0)
         for way, dynamics in ways.items()

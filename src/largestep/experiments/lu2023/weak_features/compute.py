@@ -68,6 +68,7 @@ def _run(
             Measure("strong_share", partial(_share, 1, 1.0), "share of the strong feature"),
         ],
         threads=budget.threads,
+        executor=budget.executor,
     )
     return runs.assign(edge=("seed", [edge]))
 

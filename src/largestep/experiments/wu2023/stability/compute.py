@@ -36,6 +36,7 @@ def compute(budget: Budget) -> Results:
         "seeds": budget.seeds,
         "measure": ["train_loss", "test_loss", curvature(), parameters()],
         "threads": budget.threads,
+        "executor": budget.executor,
     }
     runs = {}
     first: list[tuple[str, Dynamics, tuple[float, ...], int]] = [
@@ -145,6 +146,7 @@ def _simulated(rows: np.ndarray, batch: int, exact: float, budget: Budget) -> fl
         measure=[parameters()],
         residual_bound=1e300,
         threads=budget.threads,
+        executor=budget.executor,
     )
     # The largest entry, as no square of it overflows; what has vanished no longer falls.
     logarithms = np.log(np.maximum(np.abs(runs.parameters.values).max(axis=-1), 1e-300))
