@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from largestep import store
 from largestep.cli.app import app
 from largestep.deep import data
+from largestep.deep.loading import load_data
 from largestep.deep.training import presets, train
 
 # Forking a process that has imported everything saves the seconds that every start takes.
@@ -104,6 +105,19 @@ def test_what_cannot_be_done_is_said_before_anything_is(arguments, message, tmp_
     assert done.exit_code == 1
     assert message in str(done.exception)
     assert not list(tmp_path.glob("out/*.*"))
+
+
+def test_glyphs_of_any_settings_are_trained_on_and_brought_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("pooch.os_cache", lambda name: str(tmp_path / name))
+    name = "glyphs:images=64,test_images=20,classes=12"
+    out = tmp_path / "run"
+    options = f"--schedule late --epochs 1 --evaluations 1 --out {out} --dataset {name}"
+    done = CliRunner().invoke(app, ["train", "glyphs", *options.split()])
+    assert done.exit_code == 0, done.exception
+    (x, _), (x_test, _) = load_data(None, None, str(out))
+    letters = data.load(name)
+    assert torch.equal(x, letters.normalise(letters.x_train))
+    assert torch.equal(x_test, letters.normalise(letters.x_test))
 
 
 def test_a_file_is_no_folder_to_train_in(tmp_path):
