@@ -85,12 +85,22 @@ CALLS = {
         ls.dynamics.plateau_noise,
         {"train_loss": 0.1, "problem": PROBLEM, "batch_size": 2},
     ),
+    "dynamics.GradientRegularization": (
+        ls.dynamics.GradientRegularization,
+        {"strength": 0.1, "reach": -0.05},
+    ),
+    "dynamics.LossNoiseSDE": (ls.dynamics.LossNoiseSDE, {"substeps": 2}),
     "losses.Squared": (ls.losses.Squared, {"factor": 1.0}),
     **{
         f"losses.{type(loss).__name__}.{name}": (getattr(loss, name), LOSS)
-        for loss in (ls.losses.squared, ls.losses.logistic)
+        for loss in (ls.losses.squared, ls.losses.logistic, ls.losses.perceptron)
         for name in ("value", "slope", "curvature")
     },
+    "measures.batch_sharpness": measured("batch_sharpness", batch_size=2, batches=3, every=1),
+    "measures.critical_step_size": measured("critical_step_size", batch_size=2, every=1),
+    "measures.curvature": measured("curvature", every=1),
+    "measures.kernel_distance": measured("kernel_distance", every=1),
+    "measures.kinks": (ls.measures.kinks, {"every": 2}),
     "measures.effective_rank": measured("effective_rank", points=3, every=1),
     "measures.jacobian_rank": measured("jacobian_rank", relative_tolerance=0.1, points=3),
     "measures.nonzero_coordinates": measured("nonzero_coordinates", relative_tolerance=0.1),
@@ -101,6 +111,28 @@ CALLS = {
     "measures.parameters": measured("parameters", every=2),
     "measures.predictions": measured("predictions", every=2),
     "measures.named": (ls.measures.named, {"measures": ["train_loss"]}),
+    "metrics.critical_step_size": (ls.metrics.critical_step_size, {"rows": X, "batch_size": 2}),
+    "metrics.coherence": (ls.metrics.coherence, {"rows": X}),
+    "metrics.kinks": (
+        ls.metrics.kinks,
+        {
+            "positions": np.array([0.1, 0.5, np.inf]),
+            "jumps": np.ones(3),
+            "interval": (0.0, 1.0),
+            "merged_within": 0.02,
+            "above": 0.01,
+        },
+    ),
+    "metrics.stability": (
+        ls.metrics.stability,
+        {
+            "step_size": 0.1,
+            "sharpness": 2.0,
+            "trace": 3.0,
+            "frobenius_norm": 2.0,
+            "batch_size": 2,
+        },
+    ),
     "metrics.effective_rank": (ls.metrics.effective_rank, {"jacobian": X}),
     "metrics.jacobian_rank": (
         ls.metrics.jacobian_rank,
@@ -134,6 +166,7 @@ CALLS = {
     ),
     "networks.DiagonalLinear": (ls.networks.DiagonalLinear, {"d": 3, "u0": 0.1, "v0": 0.0}),
     "networks.DiagonalLinear.coefficients": (DIAGONAL.coefficients, {"theta": THETA[DIAGONAL]}),
+    "networks.Linear": (ls.networks.Linear, {"d": 3}),
     "networks.ScalarQuadratic": (ls.networks.ScalarQuadratic, {"theta0": 0.1}),
     "networks.ReLU": (ls.networks.ReLU, {"widths": (3, 4), "biases": True}),
     "networks.ReLU.unpack": (RELU.unpack, {"theta": THETA[RELU]}),
@@ -156,6 +189,27 @@ CALLS = {
     "problems.one_dimensional_regression": (
         ls.problems.one_dimensional_regression,
         {"test_points": 5},
+    ),
+    "problems.feature_noise": (
+        ls.problems.feature_noise,
+        {
+            "n": 4,
+            "weak": 0.2,
+            "noise_coordinates": 2,
+            "noise": 0.1,
+            "only_weak": 0.5,
+            "seed": 0,
+            "test_points": 3,
+        },
+    ),
+    "problems.sphere": (ls.problems.sphere, {"n": 4, "d": 3, "seed": 0, "test_points": 3}),
+    "problems.opposing_outliers": (
+        ls.problems.opposing_outliers,
+        {"n": 20, "d": 4, "size": 6.0, "seed": 0, "share": 0.1, "relevant": 3, "test_points": 3},
+    ),
+    "problems.xor_clusters": (
+        ls.problems.xor_clusters,
+        {"n": 8, "d": 3, "seed": 0, "norm": 2.0, "flipped": 0.1, "test_points": 3},
     ),
     "problems.from_teacher": (
         ls.problems.from_teacher,
@@ -202,6 +256,18 @@ CALLS = {
             "threads": 1,
         },
     ),
+    "statistics.share_interval": (
+        ls.statistics.share_interval,
+        {"yes": 1, "n": 3, "level": 0.95},
+    ),
+    "statistics.median_interval": (
+        ls.statistics.median_interval,
+        {"values": np.arange(6.0), "level": 0.95},
+    ),
+    "statistics.mean_interval": (
+        ls.statistics.mean_interval,
+        {"values": np.arange(6.0), "level": 0.95},
+    ),
     "statistics.cliffs_delta": (ls.statistics.cliffs_delta, {"x": Y, "y": Y + 1}),
     "statistics.energy_test": (
         ls.statistics.energy_test,
@@ -221,16 +287,22 @@ NOT_CALLED = {
     "losses.Loss": "a contract",
     "losses.Logistic": "takes nothing",
     "losses.logistic": "a value, its methods are called",
+    "losses.Perceptron": "takes nothing",
+    "losses.perceptron": "a value, its methods are called",
     "losses.squared": "a value, its methods are called",
     "dynamics.Descent": "a contract",
     "dynamics.Dynamics": "a contract",
+    "dynamics.NormalizedGD": "takes nothing",
     "dynamics.simulate": "`simulate`",
     "measures.Measure": "called through the measures",
     "measures.train_loss": "takes nothing",
+    "measures.train_error": "takes nothing",
     "measures.test_loss": "takes nothing",
     "measures.test_error": "takes nothing",
     "metrics.FeatureSparsity": "made by the library",
     "metrics.Plateau": "made by the library",
+    "metrics.Stability": "made by the library",
+    "statistics.Interval": "made by the library",
     "compaction.Compacted": "made by the library",
     "jobs": "takes functions and executors, no arrays",
     "experiments": "takes names, no arrays",

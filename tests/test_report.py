@@ -91,7 +91,7 @@ def test_the_page_says_it_all(section, tmp_path):
         "36 seeds would decide",
         "18 of 20",
         "the small step, which fails: 0.15 [0.1, 0.2]",
-        "medians: large 0.3",
+        "medians: large: 0.3",
         "95.0&nbsp;%, order statistics, exact",
         "3 claims are checked here",
         "0.1 would be expected to hold by chance",

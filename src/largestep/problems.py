@@ -220,7 +220,7 @@ def feature_noise(
     n = _checks.integer("n", n, at_least=1)
     test_points = _checks.integer("test_points", test_points, at_least=1)
     weak = _checks.number("weak", weak)
-    noise = _checks.number("noise", noise, at_least=0.0)
+    noise = _checks.number("noise", noise, at_least=0.0, at_most=1e300)
     noise_coordinates = _checks.integer("noise_coordinates", noise_coordinates, at_least=0)
     only_weak = _checks.number("only_weak", only_weak, at_least=0.0, at_most=1.0)
     rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0))

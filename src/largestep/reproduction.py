@@ -290,7 +290,9 @@ def _report(out: Path) -> Path:
         else:
             sections.append(section)
     if not sections:
-        raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
+        hint = f"{out} holds no results: run `largestep reproduce` first"
+        told = [f"{out / e.experiment.name} is left out of the page: {e.reason}" for e in left_out]
+        raise FileNotFoundError("; ".join(told) or hint)
     names = " ".join(section.experiment.name for section in sections)
     numbers = {
         len(s.config["seeds"]) for s in sections if len(s.config["seeds"]) != s.experiment.seeds
@@ -331,7 +333,11 @@ def _section(experiment: Experiment, out: Path) -> "Section | None":
             "it was checked by an older largestep; "
             f"`largestep reproduce {experiment.name} --only-figures` checks it again"
         )
-    confirmed = _finished(again)
+    try:
+        confirmed = _finished(again)
+    except ValueError as error:
+        print(f"{again} is left out of the page: {error}", file=sys.stderr)
+        confirmed = None
     return Section(
         experiment,
         folder,

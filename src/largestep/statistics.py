@@ -44,7 +44,7 @@ def share_interval(yes: int, n: int, *, level: float = 0.95) -> Interval:
     Raises
     ------
     TypeError, ValueError
-        If n is not positive, or `yes` not between 0 and n.
+        If n is not positive, `yes` not between 0 and n, or the level not in (0, 1).
 
     Examples
     --------
@@ -58,6 +58,7 @@ def share_interval(yes: int, n: int, *, level: float = 0.95) -> Interval:
     yes = _checks.integer("yes", yes, at_least=0)
     if yes > n:
         raise ValueError(f"yes must be at most n = {n}, got {yes}")
+    level = _level(level)
     tail = (1.0 - level) / 2
     low = float(betaincinv(yes, n - yes + 1, tail)) if yes > 0 else 0.0
     high = float(betaincinv(yes + 1, n - yes, 1.0 - tail)) if yes < n else 1.0
@@ -73,6 +74,11 @@ def median_interval(values: Float[np.ndarray, " n"], *, level: float = 0.95) -> 
     are tied it covers more often. The whole range of five values covers in 93.75 % of cases, and
     is returned with that level; fewer than five decide nothing at 95 %, and have none.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the values are not (n,) finite numbers, or the level not in (0, 1).
+
     Examples
     --------
     >>> low, high, covered, _ = median_interval(np.arange(20.0))
@@ -83,7 +89,8 @@ def median_interval(values: Float[np.ndarray, " n"], *, level: float = 0.95) -> 
     """
     from scipy.special import bdtr
 
-    n = len(values)
+    values = _checks.array("values", values, dimensions=1)
+    level, n = _level(level), len(values)
     tails = bdtr(np.arange(n), n, 0.5)
     # Five values fall short of 95 % by 1.25: that is let pass, and said.
     k = int(np.sum(tails <= (1.0 - level) / 2)) or int(n > 0 and 2 * tails[0] <= 1.015 - level)
@@ -104,6 +111,11 @@ def mean_interval(values: Float[np.ndarray, " n"], *, level: float = 0.95) -> In
     It covers as often as it says where values are normal, and less where they are few and skewed:
     take medians there. Fewer than three values, or values that are all equal, have none.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the values are not (n,) finite numbers, or the level not in (0, 1).
+
     Examples
     --------
     >>> low, high, *_ = mean_interval(np.array([1.0, 2.0, 3.0]))
@@ -112,12 +124,19 @@ def mean_interval(values: Float[np.ndarray, " n"], *, level: float = 0.95) -> In
     """
     from scipy.special import stdtrit
 
-    n = len(values)
-    if n < 3 or np.ptp(values) == 0.0:
+    values = _checks.array("values", values, dimensions=1)
+    level, n = _level(level), len(values)
+    if n < 3 or values.min() == values.max():
         return None
-    centre = float(np.mean(values))
-    reach = float(stdtrit(n - 1, 0.5 + level / 2) * np.std(values, ddof=1) / np.sqrt(n))
+    size = np.abs(values).max()  # no square overflows
+    centre = float(np.mean(values / size) * size)
+    spread = float(np.std(values / size, ddof=1) * size)
+    reach = float(stdtrit(n - 1, 0.5 + level / 2) * spread / np.sqrt(n))
     return Interval(centre - reach, centre + reach, level, "Student's t")
+
+
+def _level(level: float) -> float:
+    return _checks.number("level", level, above=0.0, below=1.0)
 
 
 def energy_test(

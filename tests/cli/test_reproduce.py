@@ -80,6 +80,27 @@ def test_fresh_seeds_confirm_what_was_frozen(tmp_path, frozen_as_it_stands):
     assert "--confirm" in page
 
 
+def test_the_page_names_what_is_broken_and_shows_the_rest(tmp_path, largestep):
+    names = ["one-dimension", "surface", "diagonal-gd"]
+    reproduce(names, tmp_path, quick=True, seeds=2)
+    (tmp_path / "surface" / "config.json").write_text('{"files": {"results.nc"')
+    old = tmp_path / "diagonal-gd"
+    (old / "claims.json").write_text('[{"claim": "It was so.", "verdict": "holds"}]')
+    config = json.loads((old / "config.json").read_text())
+    config["files"]["claims.json"] = _files.digest(old / "claims.json")
+    (old / "config.json").write_text(json.dumps(config))
+    written = largestep("report", tmp_path)
+    assert written.returncode == 0
+    assert "surface is left out of the page: config.json cannot be read" in written.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "config.json cannot be read" in page
+    assert "checked by an older largestep" in page
+    assert 'id="one-dimension-figure"' in page
+    assert 'id="play-cobweb"' in page
+    assert 'id="play-descent"' not in page
+    assert "Teacher and student: not run here" in page
+
+
 def test_claims_that_are_not_the_frozen_ones_are_not_confirmed(tmp_path, frozen_as_it_stands):
     written = json.loads(frozen_as_it_stands.read_text())
     written["surface"][0]["bound"] = 0.5
@@ -97,9 +118,9 @@ def test_what_an_older_version_checked_is_left_out_of_the_page(tmp_path, capsys)
     for claim in claims:
         del claim["control"]
     _files.write_json(folder / "claims.json", claims)
-    config = json.loads((folder / "config.json").read_text())
+    config = _files.read_json(folder / "config.json", sealed=True)
     config["files"]["claims.json"] = _files.digest(folder / "claims.json")
-    _files.write_json(folder / "config.json", config)
+    _files.write_json(folder / "config.json", config, sealed=True)
     with pytest.raises(FileNotFoundError):
         report(tmp_path)
     assert "surface --only-figures` checks it again" in capsys.readouterr().err
@@ -130,7 +151,7 @@ def test_a_flipped_bit_in_results_is_noticed(reproduced, largestep):
     stored.write_bytes(whole)
     left_out = largestep("report", reproduced)
     assert left_out.returncode == 1
-    assert "results.nc is damaged: it is not as it was written" in left_out.stderr
+    assert "results.nc is not as it was written" in left_out.stderr
     assert largestep(*QUICK, reproduced).returncode == 0
     assert largestep("report", reproduced).returncode == 0
 

@@ -115,7 +115,7 @@ def test_kinks_are_of_a_line(problem):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((np.zeros(2), np.zeros(3), (0.0, 1.0)), "must have one shape"),
+        ((np.zeros(2), np.zeros(3), (0.0, 1.0)), r"positions must have shape \(3\)"),
         ((np.zeros(2), np.array([1.0, np.nan]), (0.0, 1.0)), "jumps must be finite"),
         ((np.zeros(2), np.zeros(2), (1.0, 1.0)), "interval must be"),
     ],

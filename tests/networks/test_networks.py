@@ -362,6 +362,7 @@ def double(x):
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:40], lambda b: b[::-1]])
 def test_a_damaged_cache_of_compiled_code_is_made_anew(tmp_path, monkeypatch, suffix, damage):
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", "")  # beside the source
     path = tmp_path / "cached.py"
     path.write_text(CACHED)
     spec = importlib.util.spec_from_file_location("cached", path)

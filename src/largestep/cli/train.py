@@ -22,7 +22,7 @@ def train(
     schedule: Annotated[
         str,
         typer.Option(
-            help="small, large, late (its late steps alone), hold (the loss) or edge (the curvature)."
+            help="small, large, late (its late steps), hold (the loss) or edge (the curvature)."
         ),
     ] = "large",
     phase: Annotated[

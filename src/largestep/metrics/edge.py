@@ -1,6 +1,7 @@
 """How close a minimum is to the edge of stability."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,11 @@ def stability(
     sharpness, trace, frobenius_norm : λ_max, tr H and ‖H‖_F; NaN gives NaN.
     batch_size : B.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them is no number, the step size not positive, or B no positive integer.
+
     References
     ----------
     1. J. Cohen, S. Kaur, Y. Li, J. Z. Kolter and A. Talwalkar, "Gradient descent on neural
@@ -71,9 +77,17 @@ def stability(
     """
     step_size = _checks.number("step_size", step_size, above=0.0)
     batch_size = _checks.integer("batch_size", batch_size, at_least=1)
+    sharpness, trace, frobenius_norm = (
+        _measured(name, value)
+        for name, value in (
+            ("sharpness", sharpness),
+            ("trace", trace),
+            ("frobenius_norm", frobenius_norm),
+        )
+    )
     noise = trace / batch_size
     if batch_size > 1 and trace != 0.0:
-        noise += (1 - 1 / batch_size) * frobenius_norm**2 / trace
+        noise += (1 - 1 / batch_size) * frobenius_norm * (frobenius_norm / trace)
     return Stability(float(step_size * sharpness / 2), float(step_size * noise / 2))
 
 
@@ -162,9 +176,22 @@ def coherence(rows: Float[np.ndarray, "n p"]) -> float:
     NaN if all rows are zero.
     """
     rows = _rows(rows)
+    size = np.abs(rows).max()
+    if size == 0.0:
+        return float("nan")
+    rows = rows / size  # no product overflows
     gram = np.abs(rows @ rows.T)
-    largest = gram.diagonal().max()
-    return float(np.linalg.eigvalsh(gram)[-1] / largest) if largest > 0 else float("nan")
+    return float(np.linalg.eigvalsh(gram)[-1] / gram.diagonal().max())
+
+
+def _measured(name: str, value: float) -> float:
+    """Return a number that may be NaN or infinite, as what is measured may be."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {_checks.shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got {_checks.shown(value)}") from None
 
 
 def _rows(rows: np.ndarray) -> np.ndarray:

@@ -40,14 +40,12 @@ def kinks(
     >>> kinks(np.array([0.1, 0.101, 0.5, 2.0]), np.array([1.0, 1.0, -1.0, 1.0]), (0.0, 1.0))
     2
     """
-    positions = np.asarray(positions, dtype=np.float64)
     jumps = _checks.array("jumps", jumps, dimensions=1)
-    if positions.shape != jumps.shape:
-        raise ValueError(
-            f"positions and jumps must have one shape, got {positions.shape} and {jumps.shape}"
-        )
+    positions = _checks.view("positions", positions, shape=(len(jumps),))
+    if not isinstance(interval, tuple | list) or len(interval) != 2:
+        raise TypeError(f"interval must be (low, high), got {_checks.shown(interval)}")
     low, high = (_checks.number("interval", end) for end in interval)
-    if low >= high:
+    if not low < high < low + np.inf:
         raise ValueError(f"interval must be (low, high), got {interval}")
     within = _checks.number("merged_within", merged_within, at_least=0.0) * (high - low)
     above = _checks.number("above", above, at_least=0.0, at_most=1.0)

@@ -560,7 +560,7 @@ def test_the_paper_s_schedules():
     ("arguments", "message"),
     [
         (("cifar",), "preset must be one of digits, resnet18, densenet100, got 'cifar'"),
-        (("digits", "fast"), "schedule must be one of small, large, hold, edge, got 'fast'"),
+        (("digits", "fast"), "schedule must be one of small, large, late, hold, edge, got 'fast'"),
     ],
 )
 def test_unknown_presets_are_named(arguments, message):

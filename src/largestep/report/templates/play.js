@@ -118,7 +118,7 @@ if (typeof document !== "undefined") (() => {
     if (!Number.isFinite(value)) return "–";
     if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) {
       const [mantissa, exponent] = value.toExponential(1).split("e");
-      return `${mantissa}·10${[...String(Number(exponent))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`;
+      return `${mantissa === "1.0" ? "" : `${mantissa}·`}10${[...String(Number(exponent))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`;
     }
     return String(Number(value.toPrecision(3)));
   }
@@ -230,7 +230,7 @@ if (typeof document !== "undefined") (() => {
         }
         const survived = Math.round(after.left.at(-1) * seeds);
         words.textContent = survived
-          ? `${survived} of ${seeds} runs survive. At the end ${number(after.coordinates.at(-1))} of ${material.truth.length} coordinates are left (small step: ${number(before.coordinates.at(-1))}), and the test loss is ${number(after.test.at(-1))} (${number(before.test.at(-1))}).`
+          ? `${survived} of ${seeds} runs survive. At the end ${number(after.coordinates.at(-1))} of ${material.truth.length} coordinates are left (small step: ${number(before.coordinates.at(-1))}), and the test loss expected of a fresh input is ${number(after.test.at(-1))} (${number(before.test.at(-1))}).`
           : `All ${seeds} runs diverge: the step is too large, or its phase too long.`;
         code.textContent = [
           "import largestep as ls",
