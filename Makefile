@@ -6,8 +6,7 @@ BASE_TESTS := tests/cli/test_start.py tests/cli/test_without_pytorch.py tests/ex
 	tests/metrics tests/networks tests/test_*.py
 OUT ?= results
 
-.PHONY: reproduce test test-base test-slow test-cluster test-zoo test-page fuzz lint format bench \
-	docs clean
+.PHONY: reproduce test test-base test-slow test-cluster test-zoo test-page fuzz lint format bench docs clean
 
 reproduce: .venv/installed
 	$(BIN)/largestep reproduce --out $(OUT)

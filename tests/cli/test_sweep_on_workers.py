@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -24,7 +25,12 @@ def until(condition):
 
 def workers_of(process):
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+    found = []
+    for child in children:
+        with suppress(psutil.NoSuchProcess):  # it may have died since, or be a zombie
+            if any("spawn_main" in part for part in child.cmdline()):
+                found.append(child)
+    return found
 
 
 def test_dead_workers_and_a_dead_parent_change_no_bit(tmp_path, command, largestep):
