@@ -282,17 +282,18 @@ def _report(out: Path) -> Path:
         try:
             section = _section(experiment, out)
         except (OSError, ValueError) as error:
-            print(f"{out / name} is left out of the page: {error}", file=sys.stderr)
             left_out.append(LeftOut(experiment, str(error)))
             continue
         if section is None:
             not_run.append(NotRun(experiment, frozen.sentences(name)))
         else:
             sections.append(section)
+    told = [f"{out / e.experiment.name} is left out of the page: {e.reason}" for e in left_out]
     if not sections:
         hint = f"{out} holds no results: run `largestep reproduce` first"
-        told = [f"{out / e.experiment.name} is left out of the page: {e.reason}" for e in left_out]
         raise FileNotFoundError("; ".join(told) or hint)
+    for line in told:
+        print(line, file=sys.stderr)
     names = " ".join(section.experiment.name for section in sections)
     numbers = {
         len(s.config["seeds"]) for s in sections if len(s.config["seeds"]) != s.experiment.seeds

@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -22,6 +23,14 @@ KINDS = {
     "broken": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
     "interrupted": KeyboardInterrupt,
 }
+
+
+class Noon(datetime):
+    """A clock that stands still: results say when they were made."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2024, 1, 1, 12, tzinfo=tz)
 
 
 class Disk:
@@ -67,6 +76,7 @@ def reproduced(tmp_path, monkeypatch, images):
     monkeypatch.setattr(Experiment, "compute", lambda *_: results)
     monkeypatch.setattr(Experiment, "draw", lambda *_: {"figure": Figure((1, 1))})
     monkeypatch.setattr(Experiment, "claims", ())
+    monkeypatch.setattr("largestep.reproduction.datetime", Noon)
     return ["reproduce", "diagonal"]
 
 

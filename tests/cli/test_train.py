@@ -83,7 +83,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mnist"], "preset must be one of digits, resnet18, densenet100, got 'mnist'"),
+        (["mnist"], "preset must be one of digits, glyphs"),
         (["digits", "--schedule", "slow"], "must be one of small, large, late, hold, edge"),
         (["digits", "--setting", "best"], "setting must be one of plain, sota"),
         (["digits", "--phase", "1"], "phase must be above 0 and at most 0.9"),

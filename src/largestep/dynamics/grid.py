@@ -90,8 +90,14 @@ class Grid:
                 if name in self._only_schedule and value != first[name]:
                     self.recipe.part("schedule", settings)
                     continue
+                try:
+                    made = self.recipe.make(settings)
+                except ValueError as error:
+                    given = ", ".join(
+                        f"{setting}={number:g}" for setting, number in settings.items()
+                    )
+                    raise ValueError(f"with the settings {given}: {error}") from error
                 # `simulate` checks that the parts fit, and takes no step.
-                made = self.recipe.make(settings)
                 simulate(*made, steps=self.steps, record=[0], measure=[], executor=Here())
 
     @cached_property

@@ -37,12 +37,30 @@ class Recipe:
     ----------
     network, problem, dynamics, schedule : a part, or what makes it. No schedule for a dynamics that
         controls its step size.
+
+    Raises
+    ------
+    TypeError
+        If a part is neither.
     """
 
     network: Network | Callable[..., Network]
     problem: Problem | Callable[..., Problem]
     dynamics: Dynamics | Callable[..., Dynamics]
     schedule: Schedule | Callable[..., Schedule] | None
+
+    def __post_init__(self) -> None:
+        for part, source in vars(self).items():
+            if source is None and part == "schedule":
+                continue
+            try:
+                if not _is_made(source):
+                    inspect.signature(source)
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"{part} must be a {part}, or a function of its settings that makes it, got "
+                    f"{_checks.shown(source)}"
+                ) from None
 
     def settings(self) -> dict[str, dict[str, type]]:
         """Return each part's settings, by name, with the kind of number that each is."""

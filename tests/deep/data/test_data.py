@@ -484,7 +484,7 @@ def test_fewer_training_images_are_some_of_all():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: data.load("mnist"), ValueError, "'mnist': choose from digits, cifar10"),
+        (lambda: data.load("mnist"), ValueError, "'mnist': choose from digits, glyphs, cifar10"),
         (lambda: data.load("digits", train=1001), ValueError, "train must be at most 1000"),
         (lambda: data.load("digits", train=0), ValueError, "train must be at least 1"),
         (lambda: data.load("digits", train=0.5), TypeError, "train must be an integer"),

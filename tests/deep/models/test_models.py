@@ -13,6 +13,7 @@ SMALL = {
     "small_resnet": {"widths": (4, 6)},
     "resnet18": {"width": 4},
     "resnet34": {"width": 4},
+    "small_densenet": {},
     "densenet100": {"growth": 2},
     "densenet_bc100": {"growth": 2},
     "vgg16": {},

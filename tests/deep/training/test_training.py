@@ -559,7 +559,7 @@ def test_the_paper_s_schedules():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("cifar",), "preset must be one of digits, resnet18, densenet100, got 'cifar'"),
+        (("cifar",), "preset must be one of digits, glyphs, .*, got 'cifar'"),
         (("digits", "fast"), "schedule must be one of small, large, late, hold, edge, got 'fast'"),
     ],
 )
