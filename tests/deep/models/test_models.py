@@ -244,7 +244,7 @@ def test_the_small_network_learns_digits(norm):
     digits = data.load("digits", train=64)
     x, y = digits.normalise(digits.x_train), digits.y_train
     model = models.build("small_resnet", classes=10, norm=norm, blocks=2, widths=(8, 16))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
     losses = []
     for _ in range(60):
         loss = nn.functional.cross_entropy(model(x), y)
