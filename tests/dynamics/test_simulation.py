@@ -541,7 +541,8 @@ def test_memory_grows_with_what_is_returned_alone(sparse_problem, diagonal):
 
     peak(20)
     few, many = peak(6000), peak(12000)  # blocks are filled then
-    assert many < few + 1_000_000
+    # Where every trajectory's problem and states were kept, 6000 more took 17 MB.
+    assert many < few + 3_000_000
 
 
 def test_blocks_change_no_bit(sparse_problem, diagonal, monkeypatch):
