@@ -541,7 +541,7 @@ def test_memory_grows_with_what_is_returned_alone(sparse_problem, diagonal):
 
     peak(20)
     few, many = peak(6000), peak(12000)  # blocks are filled then
-    # Where every trajectory's problem and states were kept, 6000 more took 17 MB.
+    # At the 2.7 kB that a trajectory once took beyond its result, 6000 more would take 16 MB.
     assert many < few + 3_000_000
 
 
