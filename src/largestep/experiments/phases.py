@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import xarray as xr
 
-from largestep.experiments.claims import Claim, Control
+from largestep.experiments.claims import Claim, Control, Values
 from largestep.store import Results
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "stabilises_until_decay",
     "survived",
     "tracks",
+    "two_seeds",
 ]
 
 Quantity = Callable[[xr.Dataset], xr.DataArray]
@@ -56,6 +57,13 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 def next_seed(values: np.ndarray) -> np.ndarray:
     """Return for every seed what the next one has: labels shuffled so that none keeps its own."""
     return np.roll(values, -1)
+
+
+def two_seeds(name: str, values: Values) -> Control:
+    """Return the control of a ratio on the same seed: two runs that differ in the seed alone."""
+    return Control(
+        f"{name}, the next seed over this one", lambda r: ratio(next_seed(values(r)), values(r))
+    )
 
 
 def survived(dataset: xr.Dataset, schedule: str, share: float = 1.0) -> np.ndarray:
@@ -181,10 +189,7 @@ def falls(
         lambda r: ratio(end(r, to_schedule), end(r, from_schedule)),
         "below",
         bound,
-        control=Control(
-            f"{from_schedule}, the next seed over this one",
-            lambda r: ratio(next_seed(end(r, from_schedule)), end(r, from_schedule)),
-        ),
+        control=two_seeds(from_schedule, lambda r: end(r, from_schedule)),
         beside={
             to_schedule: lambda r: end(r, to_schedule),
             from_schedule: lambda r: end(r, from_schedule),

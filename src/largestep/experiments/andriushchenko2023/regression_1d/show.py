@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 
 from largestep.experiments.andriushchenko2023.regression_1d.figure import draw_fits, draw_measures
 from largestep.experiments.andriushchenko2023.regression_1d.setting import LONG, LONGER, SHORT
-from largestep.experiments.claims import Claim, Control
+from largestep.experiments.claims import Claim
 from largestep.experiments.experiment import Caption
 from largestep.experiments.phases import (
     at_end,
     drops_at_decay,
     fallen_and_stays,
     falls,
-    next_seed,
     ratio,
     stabilises,
     tracks,
+    two_seeds,
 )
 from largestep.figures.curves import BANDS
 from largestep.problems import one_dimensional_regression
@@ -120,12 +120,7 @@ CLAIMS: tuple[Claim, ...] = (
         lambda r: ratio(_variation_of_slope(LONG, r), _variation_of_slope(SHORT, r)),
         "below",
         0.5,
-        control=Control(
-            f"{SHORT}, the next seed over this one",
-            lambda r: ratio(
-                next_seed(_variation_of_slope(SHORT, r)), _variation_of_slope(SHORT, r)
-            ),
-        ),
+        control=two_seeds(SHORT, partial(_variation_of_slope, SHORT)),
         beside={
             "long": partial(_variation_of_slope, LONG),
             "short": partial(_variation_of_slope, SHORT),
@@ -137,10 +132,7 @@ CLAIMS: tuple[Claim, ...] = (
         lambda r: ratio(_final_loss(LONGER, r), _final_loss(LONG, r)),
         "above",
         10.0,
-        control=Control(
-            f"{LONG}, the next seed over this one",
-            lambda r: ratio(next_seed(_final_loss(LONG, r)), _final_loss(LONG, r)),
-        ),
+        control=two_seeds(LONG, partial(_final_loss, LONG)),
         beside={"F = 500 s": partial(_final_loss, LONGER), "F = 400 s": partial(_final_loss, LONG)},
     ),
 )

@@ -18,7 +18,7 @@ from largestep.experiments.andriushchenko2023.step_sizes.compute import (
 from largestep.experiments.andriushchenko2023.step_sizes.figure import draw_window
 from largestep.experiments.claims import Claim, Control
 from largestep.experiments.experiment import Caption
-from largestep.experiments.phases import falls, next_seed, ratio
+from largestep.experiments.phases import falls, ratio, two_seeds
 from largestep.store import Results
 
 PROBLEMS = ("diagonal", "teacher-student")
@@ -174,12 +174,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
             lambda r, problem=problem: ratio(_at(problem, -1, r), _within(problem, r)),  # type: ignore[misc]
             "above",
             10.0,
-            control=Control(
-                "the window, the next seed over this one",
-                lambda r, problem=problem: ratio(  # type: ignore[misc]
-                    next_seed(_within(problem, r)), _within(problem, r)
-                ),
-            ),
+            control=two_seeds("the window", partial(_within, problem)),
             beside={
                 "largest": partial(_at, problem, -1),
                 "window": partial(_within, problem),

@@ -17,7 +17,7 @@ from largestep.experiments.extensions.compaction.compute import (
     SMALL,
     WAYS,
 )
-from largestep.experiments.phases import next_seed, ratio
+from largestep.experiments.phases import next_seed, ratio, two_seeds
 from largestep.figures.compaction import draw_experiment
 from largestep.store import Results
 
@@ -41,9 +41,7 @@ def _smaller(name: str, than: str, what: str, way: str) -> Claim:
         lambda r: ratio(mine(r), other(r)),
         "below",
         1.0,
-        control=Control(
-            f"{than}, the next seed over this one", lambda r: ratio(next_seed(other(r)), other(r))
-        ),
+        control=two_seeds(than, other),
         beside={name: mine, than: other},
     )
 

@@ -13,7 +13,7 @@ from largestep.experiments.extensions.compaction_glyphs.compute import (
     COMPACT,
     PRUNED,
 )
-from largestep.experiments.phases import next_seed, ratio
+from largestep.experiments.phases import next_seed, ratio, two_seeds
 from largestep.figures.compaction import draw_smallest
 from largestep.store import Results
 
@@ -36,9 +36,7 @@ def _smaller(sentence: str, name: str, than: str) -> Claim:
         lambda r: ratio(mine(r), other(r)),
         "below",
         1.0,
-        control=Control(
-            f"{than}, the next seed over this one", lambda r: ratio(next_seed(other(r)), other(r))
-        ),
+        control=two_seeds(than, other),
         beside={name: mine, than: other},
     )
 
@@ -51,10 +49,7 @@ def _against_pruning(schedule: str) -> Claim:
         lambda r: ratio(mine(r), pruned(r)),
         "below",
         1.0,
-        control=Control(
-            "pruning, the next seed over this one",
-            lambda r: ratio(next_seed(pruned(r)), pruned(r)),
-        ),
+        control=two_seeds("pruning", pruned),
         beside={COMPACT: mine, PRUNED: pruned},
     )
 

@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from largestep.experiments.claims import Claim, Control
+from largestep.experiments.claims import Claim
 from largestep.experiments.experiment import Caption
 from largestep.experiments.extensions.rivals.compute import LARGE, SMALL
 from largestep.experiments.extensions.rivals.figure import draw_rivals
-from largestep.experiments.phases import next_seed, ratio
+from largestep.experiments.phases import ratio, two_seeds
 from largestep.store import Results
 
 
@@ -81,10 +81,7 @@ def _compared(
         lambda r: ratio(mine(r), other(r)),
         direction,
         bound,
-        control=Control(
-            f"{against}, the next seed over this one",
-            lambda r: ratio(next_seed(other(r)), other(r)),
-        ),
+        control=two_seeds(against, other),
         beside={way: mine, against: other},
         whose=whose,
     )
