@@ -19,7 +19,8 @@ __all__ = ["ControllerCallback", "ProbeCallback"]
 class _Kept(TrainerCallback):
     """Is kept in the trainer's checkpoints, in a file of its own, and hears of its losses."""
 
-    file: str
+    name: str
+    """Of the attribute that is kept, and of its file."""
 
     def __init__(self, trainer: Trainer | None) -> None:
         self.trainer = trainer
@@ -44,10 +45,13 @@ class _Kept(TrainerCallback):
         return sum(losses) if losses else None
 
     def state_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the state of what is kept."""
+        state: dict[str, Any] = getattr(self, self.name).state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """Go on from a checkpoint."""
+        getattr(self, self.name).load_state_dict(state)
 
     def on_train_begin(
         self,
@@ -60,7 +64,7 @@ class _Kept(TrainerCallback):
         self._losses.clear()
         if state.global_step == 0:
             return
-        path = _checkpoint(args, state) / self.file
+        path = _checkpoint(args, state) / f"{self.name}.pt"
         if path.is_file():
             self.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
             return
@@ -81,7 +85,7 @@ class _Kept(TrainerCallback):
         """Write the state into the checkpoint."""
         folder = _checkpoint(args, state)
         if state.is_world_process_zero and folder.is_dir():
-            _files.atomically(folder / self.file, partial(torch.save, self.state_dict()))
+            _files.atomically(folder / f"{self.name}.pt", partial(torch.save, self.state_dict()))
 
 
 class ProbeCallback(_Kept):
@@ -97,19 +101,11 @@ class ProbeCallback(_Kept):
         ``trainer.add_callback(ProbeCallback(probe, trainer))``.
     """
 
-    file = "probe.pt"
+    name = "probe"
 
     def __init__(self, probe: Probe, trainer: Trainer | None = None) -> None:
         super().__init__(trainer)
         self.probe = probe
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the probe recorded."""
-        return self.probe.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.probe.load_state_dict(state)
 
     def on_train_begin(
         self,
@@ -167,20 +163,12 @@ class ControllerCallback(_Kept):
         `max_grad_norm`.
     """
 
-    file = "controller.pt"
+    name = "controller"
     controller: Controller
 
     def __init__(self, make: MakeController, trainer: Trainer) -> None:
         super().__init__(trainer)
         self.make = make
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the controller's state."""
-        return self.controller.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.controller.load_state_dict(state)
 
     def on_train_begin(
         self,

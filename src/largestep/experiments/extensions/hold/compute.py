@@ -4,27 +4,11 @@ from dataclasses import replace
 
 from largestep import measures
 from largestep.dynamics import SGD, HoldLoss, simulate
-from largestep.experiments.andriushchenko2023.diagonal.setting import setting as diagonal
-from largestep.experiments.andriushchenko2023.regression_1d.setting import setting as regression_1d
-from largestep.experiments.andriushchenko2023.teacher_student.setting import (
-    setting as teacher_student,
-)
-from largestep.experiments.andriushchenko2023.three_layer.setting import setting as three_layer
+from largestep.experiments.andriushchenko2023.survival.compute import settings
 from largestep.experiments.budget import Budget
-from largestep.experiments.setting import Setting
 from largestep.store import Results
 
 PAPER, CAPPED, HELD = "paper's schedule", "paper's schedule, capped", "HoldLoss"
-
-
-def settings() -> dict[str, Setting]:
-    """Return the four problems by name."""
-    return {
-        "diagonal": diagonal(),
-        "regression-1d": regression_1d(),
-        "teacher-student": teacher_student(),
-        "three-layer": three_layer(),
-    }
 
 
 def compute(budget: Budget) -> Results:
