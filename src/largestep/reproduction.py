@@ -116,7 +116,7 @@ def _all_that_run() -> list[Experiment]:
     if find_spec("torch") is None:
         left_out = ", ".join(e.name for e in chosen if e.needs_torch)
         print(
-            f"Without PyTorch {left_out} is left out: pip install 'largestep[torch]'",
+            f"Left out without PyTorch: {left_out} (pip install 'largestep[torch]')",
             file=sys.stderr,
         )
         chosen = [e for e in chosen if not e.needs_torch]
