@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["made_by", "run_all", "survived", "unneeded"]
 
-Work = Callable[["Trained", "Training", "Examples"], xr.Dataset]
+Work = Callable[["Trained", "Training", Any], xr.Dataset]
 """Makes a dataset of a trained network, its settings and its data; a module's own function."""
 
 _Job = tuple["Training", Path | None]

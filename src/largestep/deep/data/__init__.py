@@ -91,8 +91,10 @@ def load(
         in "glyphs:classes=36,noise=0.1", and that of the data set does. "text" is written by a
         grammar, as the settings of `Text` say, and cut into `Sequences`.
     folder : holds the archive as published, or what it unpacks to; by default the current folder.
-        Digits and text need none. Glyphs, once made, are kept there, or in the user's folder of caches.
-    train : keep so many training images, or sequences, always the same random ones; by default all, in order.
+        Digits and text need none. Glyphs, once made, are kept there, or in the user's folder of
+        caches.
+    train : keep so many training images, or sequences, always the same random ones; by default
+        all, in order.
     download : whether to fetch a missing archive into the folder. Nothing else uses the network.
 
     Raises

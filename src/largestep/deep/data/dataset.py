@@ -174,7 +174,7 @@ class Sequences(Examples):
         """
         context = _checks.integer("context", context, at_least=1)
         classes = _checks.integer("classes", classes, at_least=1)
-        parts = []
+        parts: list[Tensor] = []
         for part, tokens in (("train", train), ("test", test)):
             if tokens.dtype != torch.int64:
                 raise TypeError(f"{part} must be int64, got {tokens.dtype}")
@@ -186,7 +186,8 @@ class Sequences(Examples):
             _check_range(part, tokens, classes)
             used = (len(tokens) - 1) // context * context
             parts += [tokens[start : start + used].view(-1, context) for start in (0, 1)]
-        return cls(name, *parts, classes)
+        x_train, y_train, x_test, y_test = parts
+        return cls(name, x_train, y_train, x_test, y_test, classes)
 
     @property
     def size(self) -> dict[str, int]:

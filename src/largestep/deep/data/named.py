@@ -1,23 +1,27 @@
 """Data that are made: their name holds the settings that decide them."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 __all__ = ["Named"]
 
 
+@dataclass(frozen=True)
 class Named:
     """The settings of data that are made, as a dataclass of integers and numbers with defaults.
 
     Attributes
     ----------
     kind : what the name begins with.
-    folder : where what was made is kept if no folder is named.
     """
 
     kind: ClassVar[str]
-    folder: Path | property = Path()
+
+    @property
+    def folder(self) -> Path:
+        """Where what was made is kept if no folder is named."""
+        return Path()
 
     @classmethod
     def named(cls, name: str, **settings: Any) -> Self:

@@ -33,7 +33,7 @@ _CONSONANTS, _VOWELS = "bdfgklmnprtvz", "aeiou"
 _LEXICON = {"noun": 240, "adjective": 80, "transitive": 90, "intransitive": 60, "name": 60}
 """Words of each kind."""
 _CLASSES, _NUMBERS, _ENDINGS = ("a", "o"), ("", "s"), ("t", "n")
-"""What nouns and their adjectives end with, what makes the plural, and what their verbs end with."""
+"""What nouns and their adjectives end with, what makes the plural, and what verbs end with."""
 _DEEPEST = 4
 _PURPOSES = ("lexicon", "train", "test")
 _PRIOR = 2.0
@@ -45,10 +45,10 @@ class Text(Named):
 
     A sentence is a statement (7 in 10), a sum of two numbers below 100 (1 in 10), or a quotation:
     a name, a bracket with a number, sentences, and the same number with the bracket that closes. A
-    statement is one clause or two. A clause's subject is a name or a noun, singular or plural, which
-    may have an adjective and a clause of its own, ``who`` or ``whom``; its verb takes an object, or
-    none, or is ``is`` or ``are`` with an adjective. What nests does so half as often at each level.
-    The lexicon is the same for training and testing; the seed makes another.
+    statement is one clause or two. A clause's subject is a name or a noun, singular or plural,
+    which may have an adjective and a clause of its own, ``who`` or ``whom``; its verb takes an
+    object, or none, or is ``is`` or ``are`` with an adjective. What nests does so half as often at
+    each level. The lexicon is the same for training and testing; the seed makes another.
 
     Parameters
     ----------

@@ -77,8 +77,8 @@ def _labelled(batches: list[Any] | Any) -> list[tuple[Tensor, Tensor]]:
     for _, labels in found:
         if labels.dtype != torch.int64 or labels.ndim not in (1, 2):
             raise TypeError(
-                f"Errors needs labels of shape (n,) or (n, tokens) that are 64-bit integers, got {labels.dtype} "
-                f"of shape {tuple(labels.shape)}"
+                "Errors needs labels of shape (n,) or (n, tokens) that are 64-bit integers, got "
+                f"{labels.dtype} of shape {tuple(labels.shape)}"
             )
     return found
 
