@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from largestep import experiments
 from largestep.cli.app import app
 from largestep.deep import data, training
+from largestep.deep import models as deep_models
 from largestep.deep.data import Dataset
 from largestep.deep.training import presets
 from largestep.experiments import Budget, trainings
@@ -29,8 +30,12 @@ from largestep.experiments.deep_phases import best
 from largestep.experiments.extensions.compaction import compute as compaction
 from largestep.experiments.extensions.compaction_glyphs import compute as compaction_glyphs
 from largestep.experiments.extensions.digits_hold import compute as digits_hold
+from largestep.experiments.li2023.transformer import compute as transformer
+from largestep.experiments.li2023.transformer import show as lazy
 from largestep.experiments.phases import stabilises_until_decay
 from largestep.experiments.trainings import run_all, survived
+from largestep.experiments.wortsman2023.sensitivity import compute as sensitivity
+from largestep.experiments.wortsman2023.sensitivity import show as rates
 from largestep.store import Results
 
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
@@ -405,3 +410,62 @@ def test_holding_is_compared_with_the_best_of_a_grid(tiny, monkeypatch):
     assert results["narrow"].diverged_at.sel(schedule="1e+09").notnull().all()
     assert best(results["narrow"]) in ("0.01", "0.1")
     assert experiments.get("digits-hold").draw(results)["figure"].axes
+
+
+@pytest.fixture
+def letters(monkeypatch, without_processes):
+    """Return 64 sequences of eight tokens, each the one before it plus one or two."""
+    steps = torch.from_numpy(np.random.default_rng(0).integers(1, 3, 2 * 513))
+    train, test = (steps.cumsum(0) % 5).view(2, -1)
+    tokens = data.Sequences.of("letters", train, test, context=8, classes=5)
+    monkeypatch.setattr(data, "load", lambda *_: tokens)
+    return tokens
+
+
+def test_lazy_neurons_compute_claim_and_draw(letters, monkeypatch):
+    monkeypatch.setattr(transformer, "STEP_SIZES", (1e-4, 1e-2))
+    monkeypatch.setattr(transformer, "KAPPAS", (0.5,))
+    preset = replace(presets.PRESETS["transformer"], model_settings={"width": 8, "heads": 2})
+    monkeypatch.setitem(presets.PRESETS, "transformer", preset)
+    monkeypatch.setattr(lazy, "STEP_SIZES", (1e-4, 1e-2))
+    results = transformer.compute(BUDGET)
+    assert list(results[transformer.GRID].schedule.values) == ["0.0001", "0.01"]
+    for dataset in (node.dataset for node in results.values()):
+        end = dataset.isel(step=-1)
+        np.testing.assert_allclose(lazy.share(end), (end.raw[..., 0] + end.raw[..., 1]) / 2)
+        assert (dataset.step_size.values[..., -1] < dataset.step_size.values[..., 1]).all()
+    assert float(results[transformer.GRID].step_size.sel(schedule="0.01")[0, 1]) == 0.01
+    assert lazy.best(results) == "0.01"
+    assert list(experiments.get("transformer").draw(results)) == ["figure"]
+
+
+def test_the_sensitivity_to_the_step_size_by_hand(letters, monkeypatch):
+    losses = xr.DataArray([[[4.0, 1.0], [4.0, 2.0], [4.0, 9.0], [4.0, np.nan]]])
+    dataset = xr.Dataset({"test_loss": losses.rename(dim_0="seed", dim_1="schedule", dim_2="step")})
+    results = Results.from_dict({sensitivity.PLAIN: dataset})
+    np.testing.assert_allclose(rates._sensitivity(sensitivity.PLAIN, results), (0 + 1 + 3 + 3) / 4)
+
+
+def test_sensitivity_computes_claims_and_draws(letters):
+    results = sensitivity.compute(Budget([0], quick=True, threads=1))
+    normalised = results[sensitivity.NORMALISED].largest_logit
+    assert float(normalised.max()) <= 4 * (1 + 1e-6)
+    assert float(results[sensitivity.PLAIN].largest_logit.max()) > 4
+    for claim in experiments.get("sensitivity").claims:
+        assert claim.check(results)["verdict"] in VERDICTS
+    assert list(experiments.get("sensitivity").draw(results)) == ["figure"]
+
+
+def test_the_largest_logit_is_that_of_what_attention_sees(letters):
+    model = deep_models.build("transformer", 5, context=8, width=8, heads=2)
+    found = sensitivity.largest_logit(model, letters.x_test)
+    seen = []
+    for stage in (model.stage1, model.stage2):
+        stage.attention.register_forward_hook(
+            lambda attention, inputs, _: seen.append(attention.logits(*inputs))
+        )
+    model(letters.x_test)
+    finite = torch.stack(seen)[torch.stack(seen).isfinite()]
+    assert found == pytest.approx(finite.abs().max().item())
+    torch.nn.init.constant_(model.embedding.positions, float("nan"))
+    assert np.isnan(sensitivity.largest_logit(model, letters.x_test))

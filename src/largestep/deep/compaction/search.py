@@ -295,7 +295,9 @@ class _Data:
             return None
         right = []
         for parts, labels in zip(outputs, self.labels, strict=True):
-            scores = [p for p in parts if p.ndim > 1 and p[:, 0].shape == labels.shape]
+            # The classes come second, or last where each token has scores of its own.
+            ways = [w for p in parts for w in ((p.movedim(-1, 1), p) if p.ndim == 3 else (p,))]
+            scores = [w for w in ways if w.ndim > 1 and w[:, 0].shape == labels.shape]
             if not scores:
                 if len(parts) > 1:
                     return None

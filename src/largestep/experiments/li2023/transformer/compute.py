@@ -21,7 +21,7 @@ def schedules() -> "dict[str, dict[str, Training]]":
     """Return what is trained: by step size, and by the κ that is held."""
     from largestep.deep.training.presets import Edge, training
 
-    changes = {"epochs": 2, "averaging": 0.98, "evaluations": 2, "examples": 256}
+    changes: dict[str, Any] = {"epochs": 2, "averaging": 0.98, "evaluations": 2, "examples": 256}
     base = training("transformer", "edge", **changes)
 
     def train(step_size: Any) -> "Training":
