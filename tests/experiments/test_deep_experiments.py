@@ -418,7 +418,7 @@ def letters(monkeypatch, without_processes):
     steps = torch.from_numpy(np.random.default_rng(0).integers(1, 3, 2 * 513))
     train, test = (steps.cumsum(0) % 5).view(2, -1)
     tokens = data.Sequences.of("letters", train, test, context=8, classes=5)
-    monkeypatch.setattr(data, "load", lambda *_: tokens)
+    monkeypatch.setattr(data, "load", lambda *_, **__: tokens)
     return tokens
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from largestep.deep.data import Sequences
     from largestep.deep.training import Trained, Training
 
-STEP_SIZES = (1e-3, 5e-3, 2e-2, 0.1, 0.3)
+STEP_SIZES = (1e-3, 1e-2, 0.1, 0.3)
 PLAIN, NORMALISED = "plain", "normalised"
 NETWORKS = {PLAIN: False, NORMALISED: True}
 
@@ -47,7 +47,7 @@ def compute(budget: Budget) -> Results:
     """Return the training runs without and with normalised queries and keys."""
     from largestep.deep import data
 
-    text = data.load(TEXT)
+    text = data.load(TEXT, train=1600)
     return Results.from_dict(
         {
             name: run_all(f"sensitivity, {name}", budget, schedules(qk_norm), text, measured)
