@@ -22,8 +22,9 @@ CAPTIONS = {
         "a, share of active units against AdamW's step size: of a grid, and as HoldEdge found it "
         "for each κ. b, the same against validation loss. Small points are seeds, large ones "
         "medians of {seeds} seeds.",
-        "Two panels. The share of active units falls as the step size grows, along one curve for "
-        "the grid and for the held κ; validation loss is lowest in between.",
+        "Two panels. The share of active units falls with the step size, from 0.45 to 0.23 at "
+        "0.003, where the loss is lowest, and is higher again at 0.01. With κ it falls throughout, "
+        "to 0.26 at κ = 2, whose loss is that of the grid's best.",
     ),
 }
 

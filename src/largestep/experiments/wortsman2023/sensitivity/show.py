@@ -26,8 +26,9 @@ CAPTIONS = {
         "a, validation loss at the end, at most that of the start, against the largest step size "
         "of the run; b, the largest logit of attention there. Without (red) and with (blue) "
         "normalised queries and keys. Small points are seeds, lines medians of {seeds} seeds.",
-        "Two panels over step sizes from 0.001 to 0.3. In the second the largest logit grows by "
-        "orders of magnitude without normalisation, and stays at 4 or below with it.",
+        "Two panels over step sizes from 0.001 to 0.3. Losses are alike up to 0.01 and lower with "
+        "normalisation beyond, with much spread. The largest logit grows to 40 000 without it, and "
+        "stays at 4 with it.",
     ),
 }
 
