@@ -6,7 +6,7 @@ EXPERIMENT = Experiment(
     __name__,
     name="xor-clusters",
     title="Is grokking on XOR clusters about the step size?",
-    shows="A network fits wrong labels after one step and generalises after twenty, at any step.",
+    shows="A network fits wrong labels at once and generalises twenty steps later, small or not.",
     setting="""
 n = 200 points in 2000 dimensions, from four clusters in the pattern of XOR with centres of norm 12,
 a tenth of the labels wrong, and 200 test points with true labels. A two-layer ReLU network of 256

@@ -25,6 +25,8 @@ def draw(results: Results) -> Mapping[str, Figure]:
     panels.append(("linear", MIDDLE, f"a linear predictor, η = {MIDDLE}"))
     for ax, (run, eta, title) in zip(axes, panels, strict=True):
         dataset = results[run].dataset.sel(schedule=eta)
+        if run == "linear":  # it starts at zero, which is no label
+            dataset = dataset.isel(step=slice(1, None))
         for name, shade, label in (
             ("train_error", _BLUE, "training, a tenth of the labels wrong"),
             ("test_error", _RED, "test"),
