@@ -27,6 +27,7 @@ PROBLEM = ls.problems.Problem(X, Y)
 DIAGONAL = ls.networks.DiagonalLinear(3)
 RELU = ls.networks.ReLU((3, 4, 2))
 SCALAR = ls.networks.ScalarQuadratic()
+PATCHES = ls.networks.Patches(1, 3, 2)
 THETA = {network: rng.standard_normal(network.parameters) for network in (DIAGONAL, RELU, SCALAR)}
 THETAS = np.stack([THETA[DIAGONAL], THETA[DIAGONAL] / 2])
 TWO = ls.schedules.linear(0.1, 0.2)
@@ -101,6 +102,7 @@ CALLS = {
     "measures.curvature": measured("curvature", every=1),
     "measures.kernel_distance": measured("kernel_distance", every=1),
     "measures.kinks": (ls.measures.kinks, {"every": 2}),
+    "measures.weighted_variation": (ls.measures.weighted_variation, {"every": 2}),
     "measures.effective_rank": measured("effective_rank", points=3, every=1),
     "measures.jacobian_rank": measured("jacobian_rank", relative_tolerance=0.1, points=3),
     "measures.nonzero_coordinates": measured("nonzero_coordinates", relative_tolerance=0.1),
@@ -122,6 +124,10 @@ CALLS = {
             "merged_within": 0.02,
             "above": 0.01,
         },
+    ),
+    "metrics.weighted_variation": (
+        ls.metrics.weighted_variation,
+        {"positions": np.array([0.1, 0.5, 2.0]), "jumps": np.ones(3), "x": Y},
     ),
     "metrics.stability": (
         ls.metrics.stability,
@@ -168,6 +174,7 @@ CALLS = {
     "networks.DiagonalLinear.coefficients": (DIAGONAL.coefficients, {"theta": THETA[DIAGONAL]}),
     "networks.Linear": (ls.networks.Linear, {"d": 3}),
     "networks.ScalarQuadratic": (ls.networks.ScalarQuadratic, {"theta0": 0.1}),
+    "networks.Patches": (ls.networks.Patches, {"patches": 2, "d": 3, "units": 2}),
     "networks.ReLU": (ls.networks.ReLU, {"widths": (3, 4), "biases": True}),
     "networks.ReLU.unpack": (RELU.unpack, {"theta": THETA[RELU]}),
     "networks.ReLU.features": on("features", of=RELU),
@@ -175,7 +182,7 @@ CALLS = {
     "networks.Signs": (ls.networks.Signs, {"scale": 1.0}),
     **{
         f"networks.{type(network).__name__}.{method}": on(method, of=network)
-        for network in (DIAGONAL, RELU, SCALAR, Line())
+        for network in (DIAGONAL, RELU, SCALAR, PATCHES, Line())
         for method in ("predict", "jacobian", "jacobian_core")
     },
     "problems.Problem": (

@@ -1,11 +1,9 @@
 """`largestep sweep --workers`: whatever dies, the result is the one that threads give."""
 
 import subprocess
-import time
-from contextlib import suppress
 
-import psutil
 import pytest
+from tests.cli.on_workers import until, workers_of
 
 from largestep import store
 
@@ -14,23 +12,6 @@ pytestmark = pytest.mark.cluster
 
 SWEEP = ["sweep", "diagonal", "--x", "step_size=0.05:0.3:6", "--y", "decay_at=0.2,0.5"]
 SWEEP += ["--seeds", "8", "--steps", "20000"]
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.01)
-
-
-def workers_of(process):
-    children = psutil.Process(process.pid).children(recursive=True)
-    found = []
-    for child in children:
-        with suppress(psutil.NoSuchProcess):  # it may have died since, or be a zombie
-            if any("spawn_main" in part for part in child.cmdline()):
-                found.append(child)
-    return found
 
 
 def test_dead_workers_and_a_dead_parent_change_no_bit(tmp_path, command, largestep):

@@ -12,6 +12,7 @@ from largestep.networks import (
     FanInUniform,
     Gaussian,
     Network,
+    Patches,
     ReLU,
     ScalarQuadratic,
     Signs,
@@ -21,6 +22,7 @@ from largestep.networks import (
 NETWORKS = [
     DiagonalLinear(d=7),
     ScalarQuadratic(),
+    Patches(patches=3, d=4, units=2),
     ReLU(widths=(2, 20), biases=False),
     ReLU(widths=(1, 9), biases=(True, False)),
     ReLU(widths=(5, 6, 4)),

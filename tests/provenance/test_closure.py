@@ -210,7 +210,7 @@ DEEP = set(catalogue.find()) - SMALL
 RELU = {
     *("regression-1d", "teacher-student", "three-layer", "sde", "rivals", "hold"),
     *("survival", "columns", "step-sizes"),
-    *("lazy", "opposing-signals"),
+    *("lazy", "opposing-signals", "stable-minima", "batch-sharpness", "xor-clusters"),
 }
 
 
@@ -239,7 +239,12 @@ RELU = {
             "steps=10_002",
             {"three-layer", "hold", "survival", "columns"},
         ),
-        ("schedules.py", "def exponential(start", "def exponential(begin", DEEP),
+        (
+            "schedules.py",
+            "def exponential(start",
+            "def exponential(begin",
+            DEEP | {"stable-minima"},
+        ),
         (
             "measures/trajectory.py",
             "return thetas",

@@ -10,6 +10,7 @@ from .losses import test_loss as test_loss
 from .losses import train_error as train_error
 from .losses import train_loss as train_loss
 from .piecewise import kinks as kinks
+from .piecewise import weighted_variation as weighted_variation
 from .sparsity import feature_sparsity as feature_sparsity
 from .stability import critical_step_size as critical_step_size
 from .stability import curvature as curvature

@@ -3,6 +3,7 @@ from .edge import coherence as coherence
 from .edge import critical_step_size as critical_step_size
 from .edge import stability as stability
 from .piecewise import kinks as kinks
+from .piecewise import weighted_variation as weighted_variation
 from .rank import effective_rank as effective_rank
 from .rank import jacobian_rank as jacobian_rank
 from .rank import nonzero_coordinates as nonzero_coordinates

@@ -6,5 +6,6 @@ from .initialization import Gaussian as Gaussian
 from .initialization import Initialization as Initialization
 from .initialization import Signs as Signs
 from .linear import Linear as Linear
+from .patches import Patches as Patches
 from .relu import ReLU as ReLU
 from .scalar import ScalarQuadratic as ScalarQuadratic

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from largestep.experiments.claims import Claim, Control
-from largestep.experiments.lu2023.weak_features.compute import MULTIPLES, WEAK
+from largestep.experiments.lu2023.weak_features.compute import MULTIPLES, ON_PATCHES_GD, WEAK
 from largestep.experiments.phases import at_end
 from largestep.figures.style import figure, label_panels
 from largestep.store import Results
@@ -17,12 +17,13 @@ from largestep.store import Results
 __all__ = ["CLAIMS", "draw"]
 
 STABLE, EDGE, LARGE = "0.5", "0.9", "1.9"
+GD_LARGE = f"{ON_PATCHES_GD[-1]:g}"
 BEYOND = tuple(f"{k:g}" for k in MULTIPLES if k > 1)
 
 
 def draw(results: Results) -> Mapping[str, Figure]:
-    """Draw the shares of both features and the test loss against the step size."""
-    drawing, axes = figure(1, 3, size=(12, 3.6))
+    """Draw shares, test loss and, of the paper's own network, test error against the step size."""
+    drawing, axes = figure(1, 4, size=(15, 3.6))
     _shares(axes[0], results)
     _against_step_size(axes[1], results, "test_loss", "test loss, the strong feature missing")
     axes[1].set_ylim(bottom=0)
@@ -30,6 +31,7 @@ def draw(results: Results) -> Mapping[str, Figure]:
         ax.axvline(1.0, color="black", linewidth=0.8, linestyle="--")
         ax.set_xlabel("step size, in multiples k of the edge 2/λ_max")
     _while_it_trains(axes[2], results)
+    _patches(axes[3], results)
     label_panels(axes)
     return {"figure": drawing}
 
@@ -69,6 +71,21 @@ def _while_it_trains(ax: Axes, results: Results) -> None:
     ax.set_xlabel("steps of SGD (the step size falls at half)")
     ax.set_ylabel("share of the weak feature")
     ax.set_ylim(bottom=0)
+    ax.legend(fontsize=7)
+
+
+def _patches(ax: Axes, results: Results) -> None:
+    for run, (shade, marker, text) in _NAMES.items():
+        ends = results[f"patches {run}"].dataset.test_error.isel(step=-1)
+        k = ends.schedule.values.astype(float)
+        low, middle, high = ends.quantile([0.25, 0.5, 0.75], "seed").transpose("quantile", ...)
+        ax.plot(k, middle, color=shade, marker=marker, markersize=4, label=text)
+        ax.fill_between(k, low, high, color=shade, alpha=0.15, linewidth=0)
+    ax.axvline(1.0, color="black", linewidth=0.8, linestyle="--")
+    ax.set_ylim(-0.02, 0.65)
+    ax.set_xlabel("step size, in multiples k of each one's edge")
+    ax.set_ylabel("test error, the strong feature missing")
+    ax.set_title("two layers of ReLU² on patches", fontsize=9)
     ax.legend(fontsize=7)
 
 
@@ -145,5 +162,25 @@ CLAIMS: tuple[Claim, ...] = (
         "above",
         0.3,
         control=Control("data that do not ask for it", partial(_end, "sgd", "weak_share", STABLE)),
+    ),
+    Claim(
+        "The paper's own network does so too: beyond its edge SGD needs no strong feature.",
+        f"test error, the strong feature missing, SGD on patches at {BEYOND[0]} times its edge",
+        partial(_end, "patches sgd", "test_error", BEYOND[0]),
+        "below",
+        0.05,
+        control=Control(f"{EDGE} times its edge", partial(_end, "patches sgd", "test_error", EDGE)),
+        beside={
+            f"k = {k:g}": partial(_end, "patches sgd", "test_error", f"{k:g}") for k in MULTIPLES
+        },
+    ),
+    Claim(
+        "There too GD does it as SGD does.",
+        f"test error, the strong feature missing, GD on patches at {GD_LARGE} times its edge",
+        partial(_end, "patches gd", "test_error", GD_LARGE),
+        "below",
+        0.05,
+        control=Control(f"{EDGE} times its edge", partial(_end, "patches gd", "test_error", EDGE)),
+        whose="our own",
     ),
 )
