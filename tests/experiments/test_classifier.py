@@ -39,7 +39,7 @@ def test_the_hessian_is_the_gradient_s(point, data):
 
 def test_the_hessian_is_that_of_deep_curvature(point, data, rng):
     torch = pytest.importorskip("torch")
-    from largestep.deep.curvature import Hessian
+    from largestep.deep.curvature.hessian import Hessian
 
     layers = torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3)
     model = torch.nn.Sequential(*layers).double()

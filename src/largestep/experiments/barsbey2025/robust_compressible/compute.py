@@ -28,12 +28,12 @@ __all__ = ["DATA", "SCHEDULES", "Pairs", "compute", "pairs"]
 NETWORK = Classifier(128, 100, 10)
 SCHEDULES = {
     "0.1": (0.1, 2000),
-    "0.2": (0.2, 2000),
-    "0.4": (0.4, 2000),
-    "0.8": (0.8, 2000),
-    "0.1, as long": (0.1, 16_000),
+    "0.25": (0.25, 2000),
+    "0.5": (0.5, 2000),
+    "1": (1.0, 2000),
+    "0.25, as long": (0.25, 8000),
 }
-"""Step size and steps; "as long" is as long as 0.8 in time, the sum of the step sizes."""
+"""Step size and steps; "as long" is as long as 1 in time, the sum of the step sizes."""
 DATA = {"shortcut": 0.95, "none": 0.1}
 """How often the right digit is of the left one's class; in a tenth of the images by chance."""
 _IMAGES, _TESTS, _POOL, _BATCH = 800, 700, 1000, 32

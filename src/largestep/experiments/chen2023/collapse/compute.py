@@ -4,7 +4,8 @@ from functools import partial
 
 import numpy as np
 import xarray as xr
-from scipy.integrate import quad
+from scipy.special import digamma
+from scipy.stats import poisson
 
 from largestep.dynamics import LabelNoise, simulate
 from largestep.experiments.andriushchenko2023.teacher_student.setting import STUDENT
@@ -38,21 +39,20 @@ def compute(budget: Budget) -> Results:
 
 
 def exponent(step_size: float, sigma: float) -> float:
-    """Return Λ = E ln|1 + 2η(1 + σξ)|, at which ln|θ| grows a step near the origin, ξ ~ N(0, 1).
+    """Return Λ = E ln|1 + 2η(1 + σξ)|, by which ln|θ| grows in a step near 0, ξ ~ N(0, 1).
 
-    h = θ², target 1, loss r²/2: a step multiplies θ by 1 − 2η(θ² − 1 − σξ).
+    h = θ², target 1, loss r²/2: a step multiplies θ by 1 − 2η(θ² − 1 − σξ). With μ = (1 + 2η)/(2ησ)
+    it is ln(2ησ) + E ln (μ + ξ)²/2, and (μ + ξ)² is χ² of 1 + 2J degrees of freedom, J Poisson of
+    mean μ²/2, of which the logarithm's mean is ψ(1/2 + J) + ln 2.
     """
     mean, spread = 1.0 + 2.0 * step_size, 2.0 * step_size * sigma
     if spread == 0.0:
         return float(np.log(mean))
-
-    def integrand(xi: float) -> float:
-        size = abs(mean + spread * xi)
-        return float(np.log(size) * np.exp(-(xi**2) / 2) / np.sqrt(2 * np.pi)) if size else 0.0
-
-    zero, end = -mean / spread, 12.0
-    found, _ = quad(integrand, -end, end, points=[zero] if zero > -end else None, limit=200)
-    return float(found)
+    half = (mean / spread) ** 2 / 2
+    reach = 12.0 * np.sqrt(half) + 40.0
+    j = np.arange(max(np.floor(half - reach), 0.0), half + reach)
+    logarithms = digamma(0.5 + j) + np.log(2.0)
+    return float(np.log(spread) + poisson.pmf(j, half) @ logarithms / 2)
 
 
 def _scalar(budget: Budget) -> xr.Dataset:

@@ -9,14 +9,27 @@ from matplotlib.figure import Figure
 
 from largestep.experiments.chen2023.collapse.figure import draw_collapse
 from largestep.experiments.claims import Claim, Control
+from largestep.experiments.experiment import Caption
 from largestep.experiments.phases import ratio, two_seeds
 from largestep.store import Results
 
-__all__ = ["CLAIMS", "COLLAPSED", "draw"]
+__all__ = ["CAPTIONS", "CLAIMS", "COLLAPSED", "draw"]
 
 COLLAPSED = 1e-30
 _MARGIN = 0.2
 CIRCLE, TEN = "two dimensions", "ten dimensions"
+
+
+CAPTIONS = {
+    "figure": Caption(
+        "a, the share of starts that end at the origin, by step size and noise, with the line on "
+        "which the exponent is zero and that of the limit of small steps; b, |θ| of every seed on "
+        "both sides of the line; c, d, neurons that differ and that live, medians and quartiles "
+        "over {seeds} seeds.",
+        "Above the line starts end at the origin, below it they do not. Noise leaves few distinct "
+        "neurons in two dimensions, and fewer living ones in ten.",
+    ),
+}
 
 
 def draw(results: Results) -> Mapping[str, Figure]:

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from largestep.figures import curves
 from largestep.figures.style import figure, label_panels
@@ -42,7 +43,7 @@ def _share(ax: Axes, results: Results) -> None:
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("fraction of training")
     ax.set_ylabel("gradient's share in the top 9 directions")
-    ax.legend(fontsize=7, loc="center right", bbox_to_anchor=(1.0, 0.62))
+    ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1.0, 0.9), ncols=2, frameon=False)
 
 
 def _learning(ax: Axes, results: Results) -> None:
@@ -52,11 +53,12 @@ def _learning(ax: Axes, results: Results) -> None:
         curves.over(ax, relative.sel(way=way), "step", colour=shade, line=line, label=label)
     ax.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     ax.set_yscale("log")
-    ax.set_yticks([0.25, 0.5, 1.0, 2.0], ["0.25", "0.5", "1", "2"])
-    ax.yaxis.set_minor_formatter("")
+    ax.set_yticks([0.25, 0.5, 1.0], ["0.25", "0.5", "1"])
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylim(0.25, 1.4)
     ax.set_xlabel("steps since step 100")
     ax.set_ylabel("training loss over that at step 100")
-    ax.legend(fontsize=7, loc="lower left")
+    ax.legend(fontsize=7, loc="lower left", frameon=False)
 
 
 def _overlaps(ax: Axes, results: Results) -> None:
@@ -72,7 +74,7 @@ def _overlaps(ax: Axes, results: Results) -> None:
     ax.tick_params(axis="x", labelsize=7)
     ax.set_ylim(-0.02, 1.02)
     ax.set_ylabel("overlap, half of training apart")
-    ax.legend(fontsize=7, loc="lower right")
+    ax.legend(fontsize=7, loc="lower right", frameon=False)
 
 
 def _batches(ax: Axes, results: Results) -> None:

@@ -8,15 +8,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from largestep.experiments.claims import Claim, Control
+from largestep.experiments.experiment import Caption
 from largestep.experiments.hoffer2017.updates_not_epochs.compute import WAYS
 from largestep.experiments.phases import ratio, two_seeds
 from largestep.figures.style import figure, label_panels
 from largestep.store import Results
 
-__all__ = ["CLAIMS", "draw"]
+__all__ = ["CAPTIONS", "CLAIMS", "draw"]
 
 SGD, SGD_SHORT, GD_SHORT, GD, REGULARISED, SGD_LARGE, GD_LARGE = WAYS
 _POINT = 0.01
+
+
+CAPTIONS = {
+    "figure": Caption(
+        "Every seed a point, medians as bars: a, test error; b, feature sparsity of the hidden "
+        "layer.",
+        "Test errors are near 6 % wherever there were 400 updates, above 14 % after 40. Sparsity "
+        "is 0.7 of GD, less with the regularised gradient, least of SGD at a step size of 1.",
+    ),
+}
 
 
 def draw(results: Results) -> Mapping[str, Figure]:
