@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from largestep.experiments.chen2023.collapse.compute import exponent
 from largestep.figures import curves
@@ -50,9 +51,13 @@ def _phases(ax: Axes, scalar: xr.Dataset, collapsed: xr.DataArray) -> None:
     ax.plot([], [], color="black", linestyle="--", linewidth=0.9, label="limit of small steps")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis, ticks in ((ax.xaxis, (0.01, 0.03, 0.1, 0.3)), (ax.yaxis, (0.25, 0.5, 1, 2, 4))):
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())
     ax.set_xlabel("step size η")
     ax.set_ylabel("noise ησ²")
-    ax.legend(fontsize=7, loc="lower left")
+    ax.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.02), ncols=2, frameon=False)
     bar = ax.figure.colorbar(dots, ax=ax)  # type: ignore[union-attr]
     bar.set_label("share of starts that end at 0")
 
@@ -60,7 +65,7 @@ def _phases(ax: Axes, scalar: xr.Dataset, collapsed: xr.DataArray) -> None:
 def _trajectories(ax: Axes, scalar: xr.Dataset) -> None:
     """Draw |θ| over time on both sides of the boundary, and the slopes that Λ says."""
     chosen = scalar.sel(step_size=_SHOWN)
-    for strength, shade in ((0.75, _BLUE), (1.5, _RED)):
+    for strength, shade in ((0.75, _BLUE), (1.1, _RED)):
         sizes = chosen["size"].sel(strength=strength).transpose("seed", "moment").values
         shown = np.where(sizes > _LEAST, sizes, np.nan)
         for number, curve in enumerate(shown):
@@ -68,10 +73,11 @@ def _trajectories(ax: Axes, scalar: xr.Dataset) -> None:
             ax.plot(chosen.moment, curve, color=shade, linewidth=0.7, alpha=0.6, label=label)
     ax.set_yscale("log")
     ax.set_ylim(bottom=_LEAST)
+    ax.set_xlim(0.0, 0.5)
     ax.set_xlabel("fraction of training")
     ax.set_ylabel("|θ|; the minimum is at 1")
     ax.set_title(f"η = {_SHOWN:g}", fontsize=9)
-    ax.legend(fontsize=7, loc="lower right")
+    ax.legend(fontsize=7, loc="lower right", frameon=False)
 
 
 def _neurons(ax: Axes, dataset: xr.Dataset, which: str, step_size: float) -> None:
@@ -88,4 +94,5 @@ def _neurons(ax: Axes, dataset: xr.Dataset, which: str, step_size: float) -> Non
     ax.set_ylim(0, 21)
     ax.set_xlabel("fraction of training")
     ax.set_ylabel(f"{which} neurons of 20, η = {step_size:g}")
-    ax.legend(fontsize=7, loc="lower left")
+    ax.set_yticks(range(0, 21, 5))
+    ax.legend(fontsize=7, loc="center right", bbox_to_anchor=(1.0, 0.45), frameon=False)
