@@ -25,7 +25,7 @@ sparsity is that of the hidden layer on the training images. Contrast, noise and
 chosen on seeds 100 to 102, and so were the bounds: among three pairs of contrast and noise that
 where without the shortcut nine images in ten are recognised; at a step size of 2 all collapse.
 """,
-    seconds=90,
+    seconds=70,
     order=1,
     seeds=10,
     by_name=True,

@@ -43,7 +43,7 @@ def draw(results: Results) -> Mapping[str, Figure]:
         _by_step_size(ax, results, name)
         ax.set_ylabel(label)
         ax.set_ylim(0, 1)
-    axes[1].legend(fontsize=7, loc="lower right")
+    axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(0.0, 0.65), frameon=False)
     label_panels(axes)
     return {"figure": drawing}
 

@@ -23,7 +23,7 @@ noise σ = 0, 0.3 and 1 at step sizes 0.01, 0.03 and 0.1 (ten dimensions: 0.01 a
 the distinct ones are what feature sparsity keeps of the living at a correlation of 0.99. Noise and
 step sizes were chosen on a pilot of six seeds, which are among these twenty.
 """,
-    seconds=60,
+    seconds=30,
     order=1,
     by_name=True,
 )

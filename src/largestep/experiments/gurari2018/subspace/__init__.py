@@ -28,7 +28,7 @@ The largest eigenvalue of batches' Hessians is that of ten batches of each size,
 Settings are the pilot's; the run of 2000 steps, GD, and the floor, were added on seeds 100 to 103,
 on which the bounds were chosen.
 """,
-    seconds=60,
+    seconds=45,
     order=1,
     by_name=True,
     needs_torch=True,
