@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from largestep import store
 from largestep.experiments import Budget, get
 from largestep.experiments.barsbey2025.robust_compressible import compute as robust
 
@@ -62,7 +63,9 @@ def test_a_quick_look_computes_claims_and_draws(monkeypatch, tmp_path):
     schedules = {name: (step_size, 200) for name, (step_size, _) in robust.SCHEDULES.items()}
     monkeypatch.setattr(robust, "SCHEDULES", schedules)
     experiment = get("robust-compressible")
-    found = experiment.compute(Budget([0], quick=True, threads=1))
+    computed = experiment.compute(Budget([0], quick=True, threads=1))
+    store.save(tmp_path / "results.nc", computed, {})
+    found, _ = store.load(tmp_path / "results.nc")
     sizes = found["shortcut"].dataset["size"]
     assert ((sizes > 0) & (sizes <= 1)).all()
     for claim in experiment.claims:

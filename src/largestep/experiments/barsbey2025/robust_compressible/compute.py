@@ -90,7 +90,7 @@ def compute(budget: Budget) -> Results:
         )
         for name, agreement in DATA.items()
     }
-    return Results.from_dict({**runs, "images": _shown(pairs(budget.seeds[0], agreement=1.0))})
+    return Results.from_dict({**runs, "shown": _shown(pairs(budget.seeds[0], agreement=1.0))})
 
 
 def _shown(data: Pairs) -> xr.Dataset:
@@ -98,7 +98,7 @@ def _shown(data: Pairs) -> xr.Dataset:
     groups = [x[:_SHOWN].reshape(_SHOWN, 2, 8, 8) for x, _ in (data.agreeing, data.disagreeing)]
     images = np.stack(groups).transpose(0, 1, 3, 2, 4).reshape(2, _SHOWN, 8, 16)
     return xr.Dataset(
-        {"images": (("group", "number", "row", "column"), images)},
+        {"image": (("group", "number", "row", "column"), images)},
         coords={"group": ["agreeing", "disagreeing"]},
     )
 

@@ -34,7 +34,7 @@ CAPTIONS = {
 def draw(results: Results) -> Mapping[str, Figure]:
     """Draw accuracy on the minority, size and sparsity by step size, and some of the images."""
     drawing, axes = figure(1, 4, size=(15, 3.6))
-    _images(axes[0], results["images"].dataset["images"].values)
+    _images(axes[0], results["shown"].dataset.image.values)
     for ax, name, label in (
         (axes[1], "minority", "accuracy where the digits disagree"),
         (axes[2], "size", "share of parameters left"),
