@@ -53,7 +53,7 @@ def test_neurons_that_are_small_or_silent_do_not_live_and_multiples_are_one():
 def test_a_run_that_has_diverged_has_not_collapsed(monkeypatch):
     monkeypatch.setattr(collapse, "STEP_SIZES", (0.1, 0.3))
     monkeypatch.setattr(collapse, "STRENGTHS", (2.0, 4.0))
-    scalar = collapse._scalar(Budget([0, 1, 2], threads=1))
+    scalar = collapse._scalar(Budget([0, 1, 2], threads=1), lambda: None)
     ended = show.collapsed(scalar)
     assert not ended.sel(step_size=0.3).any()
     assert scalar.diverged_at.sel(step_size=0.3).notnull().any()

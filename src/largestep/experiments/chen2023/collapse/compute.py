@@ -1,5 +1,6 @@
 """What `collapse` computes."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -7,6 +8,7 @@ import xarray as xr
 from scipy.special import digamma
 from scipy.stats import poisson
 
+from largestep._progress import track
 from largestep.dynamics import LabelNoise, simulate
 from largestep.experiments.andriushchenko2023.teacher_student.setting import STUDENT
 from largestep.experiments.andriushchenko2023.teacher_student.setting import problem as on_a_circle
@@ -32,9 +34,11 @@ _VANISHED, _SAME = 1e-3, 0.99
 
 def compute(budget: Budget) -> Results:
     """Return |θ| of the scalar model, and the neurons of two problems that live and differ."""
-    runs = {"scalar": _scalar(budget)}
-    for name, step_sizes in NETWORKS.items():
-        runs[name] = _neurons(name, step_sizes, budget)
+    rows = len(STEP_SIZES) + sum(map(len, NETWORKS.values()))
+    with track(budget.described("collapse, step sizes"), rows) as done:
+        runs = {"scalar": _scalar(budget, done)}
+        for name, step_sizes in NETWORKS.items():
+            runs[name] = _neurons(name, step_sizes, budget, done)
     return Results.from_dict(runs)
 
 
@@ -55,7 +59,7 @@ def exponent(step_size: float, sigma: float) -> float:
     return float(np.log(spread) + poisson.pmf(j, half) @ logarithms / 2)
 
 
-def _scalar(budget: Budget) -> xr.Dataset:
+def _scalar(budget: Budget, done: Callable[[], None]) -> xr.Dataset:
     problem = Problem(np.ones((1, 1)), np.ones(1), description="one example, target 1")
     between = np.log([_NEAREST, _FARTHEST])
     starts = np.exp([[np.random.default_rng(s).uniform(*between)] for s in budget.seeds])
@@ -76,12 +80,12 @@ def _scalar(budget: Budget) -> xr.Dataset:
                 measure=[parameters()],
                 threads=budget.threads,
                 executor=budget.executor,
-                progress=budget.described(f"collapse, η = {step_size:g}, ησ² = {strength:g}"),
             ).isel(schedule=0, drop=True)
             for strength in STRENGTHS
         ]
         sizes = [np.abs(run.parameters.isel(parameter=0).values) for run in runs]
         rows.append((sizes, [run.diverged_at.values for run in runs]))
+        done()
     return xr.Dataset(
         {
             "size": (("step_size", "strength", "seed", "moment"), [row[0] for row in rows]),
@@ -100,7 +104,9 @@ def _scalar(budget: Budget) -> xr.Dataset:
     )
 
 
-def _neurons(name: str, step_sizes: tuple[float, ...], budget: Budget) -> xr.Dataset:
+def _neurons(
+    name: str, step_sizes: tuple[float, ...], budget: Budget, done: Callable[[], None]
+) -> xr.Dataset:
     network, problem = (STUDENT, on_a_circle()) if name == "two dimensions" else _ten_dimensions()
     rows = []
     for step_size in step_sizes:
@@ -117,12 +123,12 @@ def _neurons(name: str, step_sizes: tuple[float, ...], budget: Budget) -> xr.Dat
                 measure=["test_loss", *(Measure(n, partial(_count, n), n) for n in _COUNTED)],
                 threads=budget.threads,
                 executor=budget.executor,
-                progress=budget.described(f"collapse, {name}, η = {step_size:g}, σ = {sigma:g}"),
             ).assign_coords(step=np.linspace(0, 1, 11))
             for sigma in NOISES
         ]
         together = xr.concat(runs, xr.DataArray(list(NOISES), dims="sigma", name="sigma"))
-        rows.append(together.drop_vars(["step_size", "final_parameters"], errors="ignore"))
+        rows.append(together[["test_loss", *_COUNTED, "diverged_at"]])
+        done()
     return xr.concat(rows, "schedule", combine_attrs="drop_conflicts").rename(step="time")
 
 
