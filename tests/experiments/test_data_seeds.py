@@ -1,7 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from largestep.experiments import data_seeds
 from largestep.experiments.budget import Budget
 from largestep.experiments.data_seeds import over_data
 
@@ -22,3 +26,24 @@ def test_a_seed_that_fails_fails_as_it_did():
 
     with pytest.raises(ValueError, match="seed 4 is bad"):
         over_data("it", Budget([4]), fails)
+
+
+def test_processes_are_started_for_more_than_one_at_once(monkeypatch):
+    started = []
+
+    @contextmanager
+    def noted(number):
+        started.append(number)
+        with ThreadPoolExecutor(number) as pool:
+            yield pool
+
+    monkeypatch.setattr(data_seeds, "process_pool", noted)
+
+    def own(seed):
+        return xr.Dataset({"x": np.random.default_rng(seed).standard_normal()})
+
+    alone = over_data("it", Budget([1, 2, 3], threads=1), own, processes=True)
+    assert started == []
+    together = over_data("it", Budget([1, 2, 3], threads=2), own, processes=True)
+    assert started == [2]
+    xr.testing.assert_identical(alone, together)
