@@ -188,6 +188,11 @@ class HoldEdge(Steering):
         self.optimizer.register_step_post_hook(self._after_step)
 
     @property
+    def peak(self) -> float:
+        """The step size that the decay starts from."""
+        return math.exp(self._peak)
+
+    @property
     def settled(self) -> bool:
         """Whether κ as measured is κ* within a factor e."""
         return 1.0 / math.e < self.curvature / self.kappa < math.e
@@ -461,7 +466,7 @@ class HoldEdge(Steering):
         assert self.held is not None
         assert self.steps is not None
         left = max(self.steps - self.taken, 0) / max(self.steps - self.held, 1)
-        self._put(math.exp(self._peak) * left)
+        self._put(self.peak * left)
 
     def _put(self, step_size: float) -> None:
         """Set the next step's size, to zero too."""
