@@ -447,13 +447,13 @@ def test_units_that_die_while_the_loss_is_flat_are_seen():
     """With momentum far beyond the edge a network on digits is ruined so, without a divergence."""
     digits = data.load("digits", train=500)
     x, y = digits.normalise(digits.x_train).flatten(1), digits.y_train
-    torch.manual_seed(100)
+    torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10)
+        nn.Linear(64, 60), nn.ReLU(), nn.Linear(60, 60), nn.ReLU(), nn.Linear(60, 10)
     )
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-    controller = HoldEdge(optimizer, model=model, kappa=4.0)
-    for _ in range(400):
+    controller = HoldEdge(optimizer, model=model, kappa=6.0)
+    for _ in range(500):
         batch = torch.randint(500, (32,))
         loss_of_batch = lambda: functional.cross_entropy(model(x[batch]), y[batch])  # noqa: B023, E731
         loss = loss_of_batch()
@@ -465,5 +465,5 @@ def test_units_that_die_while_the_loss_is_flat_are_seen():
             break
     ((_, what),) = controller.recoveries
     assert what.endswith("of the units of a layer had lost their gradient")
-    assert controller.kappa == pytest.approx(4.0 / 1.5)
+    assert controller.kappa == pytest.approx(6.0 / 1.5)
     assert (model[1](model[0](x[batch])) > 0).any(0).float().mean() > 0.3

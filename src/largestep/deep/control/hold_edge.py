@@ -35,7 +35,7 @@ _LOST = 0.1
 is on its way to a collapse: units die, and the rest say the same of more and more inputs."""
 _IN_VAIN = 10
 """Returns after which something else must be wrong."""
-_ALIVE, _BRIEF = 0.2, 3
+_ALIVE, _BRIEF = 0.25, 3
 """A collapse too: in some layer only so small a share is left of the units that had a gradient on a
 batch, as a mean over so many measurements, and the loss no longer falls."""
 _LATE = 4.0
@@ -70,7 +70,7 @@ class HoldEdge(Steering):
     - After the fraction `hold` of training η falls linearly to zero, from its geometric mean over
       the phase, in which late steps weigh most (as the cube of their number).
     - Where the loss is not finite, has burst, or has risen by a tenth of its first value above the
-      lowest level it had, or where four fifths of the units of a layer have lost their gradient (in
+      lowest level it had, or where three quarters of the units of a layer have lost their gradient (in
       the weights' gradient their rows are exactly zero) and the loss no longer falls, parameters
       and optimizer go back to the last good state, η falls to a third, and κ* to two thirds;
       `recoveries` says when and why.
@@ -336,7 +336,7 @@ class HoldEdge(Steering):
         if abs(change) == _MOST:
             # What was measured so far from the edge says little of it; rounding weighs most there.
             self._means = dict.fromkeys(means, 0.0)
-        if self._measured % _KEPT == 0 and self._risen() < 0.5 and self._left() > 2.0 * _ALIVE:
+        if self._measured % _KEPT == 0 and self._risen() < 0.5 and self._left() > 1.5 * _ALIVE:
             self._good = self._state()
         return None
 
