@@ -385,9 +385,7 @@ def test_lightning_with_the_edge_held(data, tmp_path, parts):
 
     expected, sizes = held_by_hand(batches_of(data, 20), 20)
     module, callback = lightning_module(), ControllerCallback(Noted)
-    trainer = lightning_trainer(
-        tmp_path, callback, max_epochs=10, accumulate_grad_batches=parts
-    )
+    trainer = lightning_trainer(tmp_path, callback, max_epochs=10, accumulate_grad_batches=parts)
     trainer.fit(module, batches_of(data, 20 // parts))
     assert len(module.losses) == 20 * parts
     assert callback.controller.found == pytest.approx(sizes, rel=1e-3)

@@ -210,7 +210,9 @@ def test_no_step_is_longer_than_it_may_be():
     assert float(moved.norm() / before.norm()) == pytest.approx(0.05, rel=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "RAdam"])
+@pytest.mark.parametrize(
+    "optimizer", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "RAdam"]
+)
 def test_any_optimizer_learns_from_any_start(optimizer):
     for start in (1e-5, 1e-1):
         model = network()
@@ -269,7 +271,7 @@ def test_after_a_collapse_it_goes_back():
     with torch.no_grad():
         model[1].bias[1:].fill_(-100.0)  # all units but one are dead
     train(model, optimizer, controller, 100)
-    ((step, what),) = controller.recoveries
+    ((_, what),) = controller.recoveries
     assert what.endswith("of the units of a layer had lost their gradient")
     assert controller.kappa == pytest.approx(1 / 1.5)
     assert (model[1].bias > -100).all()
@@ -337,7 +339,9 @@ def test_a_loss_that_is_not_the_batchs_is_told():
     loss = functional.cross_entropy(model(X[:8]), Y[:8])
     loss.backward()
     optimizer.step()
-    with pytest.warns(RuntimeWarning, match=r"again\(\) gives .* must be the mean loss of the same"):
+    with pytest.warns(
+        RuntimeWarning, match=r"again\(\) gives .* must be the mean loss of the same"
+    ):
         controller.step(loss, lambda: functional.cross_entropy(3 * model(X[8:]), Y[8:]))
     assert math.isfinite(controller.curvature)
 
@@ -359,7 +363,9 @@ def test_a_module_that_does_not_repeat_is_named():
     loss = functional.cross_entropy(model(X), Y)
     loss.backward()
     optimizer.step()
-    with pytest.raises(ValueError, match="the module '1' changes in between and cannot be put back"):
+    with pytest.raises(
+        ValueError, match="the module '1' changes in between and cannot be put back"
+    ):
         controller.step(loss, lambda: functional.cross_entropy(model(X), Y))
 
 

@@ -1,4 +1,4 @@
-"""Both controllers in the loops that people have: what must not change a step size, and does not."""
+"""Both controllers in the loops that people have: what must not change a step size does not."""
 
 import math
 from functools import partial
