@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import get_total_norm
 
 from largestep import _checks
 from largestep.deep._untouched import random_states_restored, seed_all, unrepeatable, untouched
@@ -163,7 +162,7 @@ class HoldEdge(Steering):
         self.kappa = _checks.number("kappa", kappa, above=0.0)
         self.every = _checks.integer("every", every, at_least=1)
         self._parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
-        norm = float(get_total_norm([p.detach() for p in self._parameters]))
+        norm = float(_norm([p.detach() for p in self._parameters]))
         self.longest = _checks.number("length", length, above=0.0) * norm
         if not 0.0 < self.longest < math.inf:
             raise ValueError(f"length · ‖parameters‖ must be positive, got {self.longest}")
@@ -484,7 +483,7 @@ class HoldEdge(Steering):
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """Bound the step; on the device, without waiting for it."""
         moved = torch._foreach_sub(self._parameters, self._before)
-        self._length = get_total_norm(moved)
+        self._length = _norm(moved)
         self._share = (self.longest / self._length).clamp(max=1.0)
         # Where nothing is shortened, not a bit changes; on a CPU it costs nothing to see that.
         if self._share.is_cuda or self._share != 1.0:
@@ -494,6 +493,12 @@ class HoldEdge(Steering):
             weights = [p for p in self._parameters if p.ndim > 1]
             alive = [p.new_ones(()) if p.grad is None else _rows(p.grad) for p in weights]
             self._alive = torch.stack(alive) if alive else torch.zeros(0)
+
+
+def _norm(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """Return the norm of all, on the first one's device; get_total_norm takes twice as long."""
+    norms = torch._foreach_norm(tensors)
+    return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
 
 
 def _rows(gradient: torch.Tensor) -> torch.Tensor:
