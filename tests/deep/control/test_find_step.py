@@ -36,16 +36,18 @@ def loader(**settings):
 
 def test_of_one_direction_it_is_kappa_over_the_curvature():
     model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
     found = find_step(
         model,
         [torch.ones(1, 1)],
         lambda model, batch: (model(batch) - 3.0).square().mean(),
         optimizer="SGD",
         kappa=0.1,
-        steps=60,
+        steps=120,
     )
     # The mean over a search that begins with tiny steps is a little lower.
-    assert found.step_size == pytest.approx(0.05, rel=0.1)
+    assert found.step_size == pytest.approx(0.05, rel=0.2)
+    assert found.step_size < 0.05
 
 
 def test_all_is_as_it_was():
