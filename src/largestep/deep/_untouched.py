@@ -4,12 +4,14 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_flatten
 
 from largestep.deep._held import Held, value_restorer
 
@@ -17,6 +19,8 @@ __all__ = [
     "attributes_restored",
     "device_of",
     "random_states_restored",
+    "seed_all",
+    "unrepeatable",
     "untouched",
     "unwrapped",
     "without_a_trace",
@@ -150,3 +154,37 @@ def random_states_restored(device: torch.device | None = None) -> Iterator[None]
     finally:
         random.setstate(pythons)
         np.random.set_state(numpys)  # noqa: NPY002
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's global random states."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    # Not by torch.manual_seed: without a GPU it keeps a trace of the stack each time, for 2 ms.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+
+
+def unrepeatable(model: nn.Module, run: Callable[[], object]) -> str | None:
+    """Return the name of the first module whose outputs differ from one run to the next."""
+    names = {module: name for name, module in model.named_modules()}
+    runs: list[list[tuple[str, list[Tensor]]]] = []
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        if module in names:
+            leaves = [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
+            runs[-1].append((names[module], [leaf.clone() for leaf in leaves]))
+
+    # Of all modules: a hook of the model's own would be put back to what it was, with all it notes.
+    hook = register_module_forward_hook(note)
+    try:
+        for _ in range(2):
+            runs.append([])
+            run()
+    finally:
+        hook.remove()
+    for (name, first), (_, second) in zip(*runs, strict=False):
+        if not all(map(torch.equal, first, second)):
+            return name
+    return None
