@@ -11,6 +11,7 @@ from largestep.networks import (
     DiagonalLinear,
     FanInUniform,
     Gaussian,
+    Linear,
     Network,
     Patches,
     ReLU,
@@ -18,9 +19,12 @@ from largestep.networks import (
     Signs,
     compiled,
 )
+from largestep.networks.base import COMBINATION, PREDICTIONS, STRIDE, compile_cached
 
 NETWORKS = [
     DiagonalLinear(d=7),
+    DiagonalLinear(d=38),
+    Linear(d=5),
     ScalarQuadratic(),
     Patches(patches=3, d=4, units=2),
     ReLU(widths=(2, 20), biases=False),
@@ -128,6 +132,49 @@ def test_relu_counts_the_papers_parameters():
     assert ReLU(widths=(1, 100), biases=(True, False)).parameters == 300
     assert ReLU(widths=(2, 20), biases=False).parameters == 60
     assert ReLU(widths=(5, 10, 10)).parameters == 181
+
+
+with_shortcuts = pytest.mark.parametrize(
+    "network",
+    [*(DiagonalLinear(d) for d in (1, 3, 4, 21, 64)), *(Linear(d) for d in (1, 6, 33))],
+    ids=repr,
+)
+
+
+@with_shortcuts
+@pytest.mark.parametrize("n", [1, 4, 11])
+def test_shortcuts_do_what_predictions_and_gradients_do(network, n, rng):
+    theta = rng.standard_normal(network.parameters)
+    x = rng.standard_normal((n, network.inputs))
+    c = rng.standard_normal(n)
+    layout, workspace = network.scratch()
+    workspace[:] = np.nan
+    h, total = np.full(n, np.nan), np.full(network.parameters, np.nan)
+    network.predictions(theta, x, layout, workspace, h)
+    np.testing.assert_allclose(h, network.predict(theta, x), rtol=1e-12, atol=1e-12)
+    workspace[:] = np.nan
+    network.combination(theta, x, c, layout, workspace, total)
+    gradients = network.jacobian(theta, x)
+    np.testing.assert_allclose(total, c @ gradients, rtol=1e-12, atol=1e-12)
+    if network.stride is not None:
+        moved = theta.copy()
+        following = network.stride(moved, x[0], c[0], x[-1], layout, workspace)
+        np.testing.assert_allclose(moved, theta + c[0] * gradients[0], rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(following, network.predict(moved, x)[-1], rtol=1e-12, atol=1e-12)
+        again = network.stride(moved, x[0], 0.0, x[-1], layout, workspace)
+        assert again == following
+
+
+def test_who_replaces_the_function_has_no_shortcuts_of_the_old_one():
+    class Tilted(DiagonalLinear):
+        prediction_and_gradient = tanh_neuron
+
+    class Named(DiagonalLinear):
+        pass
+
+    assert Tilted(3).stride is None
+    assert Tilted(3).predictions is Tilted(3).combination is None
+    assert Named(3).stride is DiagonalLinear.stride
 
 
 def test_initialisations_draw_what_they_say():
@@ -318,6 +365,71 @@ def test_every_entry_of_the_gradient_must_be_written():
     type(network).parameters = 2
     with pytest.raises(ValueError, match=r"must overwrite gradient\[1\]"):
         network.jacobian(np.ones(2), np.ones((3, 1)))
+
+
+STRIDING = """
+def function(theta, x, c, following, layout, workspace):
+    {body}
+    theta[0] += c * x[0]
+    return theta[0] * following[0]
+"""
+PREDICTING = """
+def function(theta, x, layout, workspace, h):
+    for i in range(x.shape[0]):
+        h[i] = theta[0] * x[i, 0]
+    {body}
+"""
+COMBINING = """
+def function(theta, x, c, layout, workspace, total):
+    total[0] = 0.0
+    for i in range(x.shape[0]):
+        total[0] += c[i] * x[i, 0]
+    {body}
+"""
+
+
+def shortcut(text, body, signature):
+    found = {}
+    exec(text.format(body=body), found)
+    return compile_cached(signature)(found["function"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "body", "message"),
+    [
+        ("stride", STRIDING, "theta[1] = 7.0", "stride of Wrong writes beyond the 1 .* of theta"),
+        ("stride", STRIDING, "following[0] = 7.0", "stride of Wrong must not write to following"),
+        ("stride", STRIDING, "theta[0] += x[1]", "stride of Wrong reads beyond"),
+        ("predictions", PREDICTING, "h[3] = 1.0", "writes beyond the 3 entries of h"),
+        ("predictions", PREDICTING, "x[0, 0] = 7.0", "must not write to x"),
+        ("predictions", "def function(theta, x, layout, workspace, h): pass", "", r"write h\[0\]"),
+        ("combination", COMBINING, "total[1] = 1.0", "writes beyond the 1 entries of total"),
+        ("combination", COMBINING, "c[0] = 7.0", "must not write to c"),
+    ],
+)
+def test_a_shortcut_that_does_not_keep_in_its_arrays_is_refused(name, text, body, message):
+    network = wrong("pass")
+    for right, (source, signature) in {
+        "stride": (STRIDING, STRIDE),
+        "predictions": (PREDICTING, PREDICTIONS),
+        "combination": (COMBINING, COMBINATION),
+    }.items():
+        made = shortcut(*((text, body) if right == name else (source, "pass")), signature)
+        setattr(type(network), right, staticmethod(made))
+    problem = ls.problems.Problem(np.ones((3, 1)), np.ones(3))
+    with pytest.raises(ValueError, match=message):
+        ls.simulate(network, problem, schedules=0.1, steps=3)
+
+
+def test_a_shortcut_of_another_kind_is_named():
+    network = wrong("pass")
+    type(network).stride = staticmethod(lambda *_: 0.0)
+    with pytest.raises(TypeError, match="stride of Wrong must be compiled"):
+        network.jacobian(np.ones(1), np.ones((3, 1)))
+    network = wrong("pass")
+    type(network).predictions = staticmethod(lambda *_: None)
+    with pytest.raises(TypeError, match="both or neither"):
+        network.jacobian(np.ones(1), np.ones((3, 1)))
 
 
 def test_what_is_not_compiled_is_named():

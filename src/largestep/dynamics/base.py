@@ -10,6 +10,7 @@ import numpy as np
 
 from largestep import _checks
 from largestep.dynamics.kernel import Given, Memory, Noise, Rule, Steps, descend
+from largestep.dynamics.shortcuts import descend_alone, descend_together
 from largestep.losses import Loss, Squared
 from largestep.networks.base import Network
 
@@ -109,11 +110,15 @@ class Trajectory:
         """The stream of the noise."""
         return self.noise()
 
+    def every(self, steps: int) -> np.ndarray:
+        """Return the (steps, n) indices of steps that visit all examples."""
+        return np.tile(np.arange(self.n), (steps, 1))
+
     def descend(
         self,
         theta: np.ndarray,
         stretch: Stretch,
-        order: np.ndarray,
+        order: np.ndarray | None,
         *,
         noise: Noise | None = None,
         cap: float | None = None,
@@ -121,7 +126,8 @@ class Trajectory:
     ) -> int:
         """Move theta by the mean loss gradient over the examples of each row of `order`.
 
-        The velocity that `momentum` needs stays with the trajectory from one call to the next.
+        None stands for rows of all examples. The network's shortcuts are taken where they fit. The
+        velocity that `momentum` needs stays with the trajectory from one call to the next.
 
         Raises
         ------
@@ -130,26 +136,49 @@ class Trajectory:
             one's own may be wrong, and compiled code sees no ends of arrays.
         """
         noise = _SILENCE if noise is None else noise
+        network, loss = self.functions
+        together = order is None and cap is None and self.network.predictions is not None
+        if order is None and not together:
+            order = self.every(len(stretch))
         self._check(theta, stretch, order, noise)
-        return int(
-            descend(
-                *self.functions,
-                self.given,
-                theta,
-                stretch.steps,
-                order,
-                noise,
-                Rule(
-                    self.loss.scale / order.shape[1],
-                    np.inf if cap is None else float(cap),
-                    float(momentum),
-                ),
-                self._memory,
+        batch = self.n if order is None else order.shape[1]
+        weight = self.loss.scale / batch
+        rule = Rule(weight, np.inf if cap is None else float(cap), float(momentum))
+        given, steps, memory = self.given, stretch.steps, self._memory
+        if together:
+            every = self.network.predictions, self.network.combination
+            return int(
+                descend_together(
+                    *every, loss, given, theta, steps, noise, rule, memory, np.empty(self.n)
+                )
             )
-        )
+        stride = self.network.stride
+        if stride is not None and batch == 1 and cap is None and momentum == 0.0:
+            return int(descend_alone(stride, loss, given, theta, steps, order, noise, weight))
+        return int(descend(network, loss, given, theta, steps, order, noise, rule, memory))
 
-    def _check(self, theta: np.ndarray, stretch: Stretch, order: np.ndarray, noise: Noise) -> None:
+    def _check(
+        self, theta: np.ndarray, stretch: Stretch, order: np.ndarray | None, noise: Noise
+    ) -> None:
         steps, parameters = len(stretch), self.network.parameters
+        visited = (steps, self.n)
+        if order is not None:
+            self._check_order(order, steps)
+            visited = order.shape
+        marked = len(stretch.marks)
+        expected = [
+            ("theta", theta, (parameters,)),
+            ("step_sizes", stretch.step_sizes, (steps,)),
+            ("snapshots", stretch.snapshots, (marked, parameters)),
+        ]
+        if noise is not _SILENCE:
+            expected.append(("the noise's draws", noise.draws, visited))
+            expected.append(("the noise's scale", noise.scale, (steps,)))
+        for name, array, shape in expected:
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+
+    def _check_order(self, order: np.ndarray, steps: int) -> None:
         if not isinstance(order, np.ndarray) or order.dtype != np.int64:
             raise TypeError(f"order must be an array of int64, got {_checks.shown(order)}")
         if order.ndim != 2 or len(order) != steps or order.shape[1] == 0:
@@ -158,18 +187,6 @@ class Trajectory:
         if order.size and order.view(np.uint64).max() >= self.n:
             wrong = order[(order < 0) | (order >= self.n)][0]
             raise ValueError(f"order must hold indices from 0 to {self.n - 1}, got {wrong}")
-        marked = len(stretch.marks)
-        expected = [
-            ("theta", theta, (parameters,)),
-            ("step_sizes", stretch.step_sizes, (steps,)),
-            ("snapshots", stretch.snapshots, (marked, parameters)),
-        ]
-        if noise is not _SILENCE:
-            expected.append(("the noise's draws", noise.draws, order.shape))
-            expected.append(("the noise's scale", noise.scale, (steps,)))
-        for name, array, shape in expected:
-            if array.shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
 _SILENCE = Noise(np.empty(0), np.empty((0, 0)))
@@ -221,8 +238,11 @@ class Descent(Dynamics):
             raise ValueError(f"momentum must be below 1, got {self.momentum:g}")
 
     @abstractmethod
-    def examples(self, trajectory: Trajectory, steps: int) -> np.ndarray:
-        """Return the (steps, batch) indices of the examples that the next steps visit."""
+    def examples(self, trajectory: Trajectory, steps: int) -> np.ndarray | None:
+        """Return the (steps, batch) indices of the examples that the next steps visit.
+
+        None stands for all of them in every step.
+        """
 
     def start(self, trajectory: Trajectory) -> Advance:
         """Return the function that takes the trajectory's next steps."""

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from largestep.dynamics.base import Descent, Trajectory
 
 __all__ = ["GD"]
@@ -37,6 +35,5 @@ class GD(Descent):
         """Return n: every step visits every example."""
         return n
 
-    def examples(self, trajectory: Trajectory, steps: int) -> np.ndarray:
-        """Return every example, for every step."""
-        return np.tile(np.arange(trajectory.n), (steps, 1))
+    def examples(self, trajectory: Trajectory, steps: int) -> None:
+        """Return None: every example, in every step."""

@@ -8,7 +8,7 @@ from numba import types
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Descent, Dynamics, Stretch, Trajectory
-from largestep.dynamics.kernel import BATCHES, GIVEN, LOSS, NETWORK, STEPS, VECTOR
+from largestep.dynamics.kernel import BATCHES, GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
 from largestep.dynamics.sgd import SGD
 from largestep.networks.base import compile_cached
 
@@ -46,13 +46,16 @@ class _Uphill(Dynamics):
         )
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
+            order = self.of.examples(trajectory, len(stretch))
+            if order is None:
+                order = trajectory.every(len(stretch))
             return int(
                 _descend(
                     *trajectory.functions,
                     trajectory.given,
                     theta,
                     stretch.steps,
-                    self.of.examples(trajectory, len(stretch)),
+                    order,
                     rule,
                     buffers,
                 )
@@ -180,7 +183,9 @@ _RULE = types.BaseTuple.from_types(
 _BUFFERS = types.BaseTuple.from_types([VECTOR] * 4, _Buffers)
 
 
-@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _BUFFERS))
+@compile_cached(
+    types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _BUFFERS), counted=False
+)
 def _descend(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, order, rule, buffers
 ):
@@ -194,7 +199,7 @@ def _descend(  # type: ignore[no-untyped-def]
     mark = 0
     for k in range(step_sizes.shape[0]):
         if mark < marks.shape[0] and marks[mark] == k:
-            snapshots[mark] = theta
+            keep(theta, snapshots[mark])
             mark += 1
         step_size = step_sizes[k]
         for j in range(theta.shape[0]):
@@ -251,5 +256,5 @@ def _descend(  # type: ignore[no-untyped-def]
         for j in range(theta.shape[0]):
             theta[j] -= step_size * velocity[j]
     if mark < marks.shape[0]:
-        snapshots[mark] = theta
+        keep(theta, snapshots[mark])
     return step_sizes.shape[0]

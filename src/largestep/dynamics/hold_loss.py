@@ -9,7 +9,7 @@ from numba import types
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
-from largestep.dynamics.kernel import BATCHES, GIVEN, LOSS, NETWORK, STEPS, VECTOR
+from largestep.dynamics.kernel import BATCHES, GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
 from largestep.networks.base import compile_cached
 
 __all__ = ["HoldLoss"]
@@ -154,7 +154,9 @@ _RULE = types.BaseTuple.from_types([types.float64] * 3, _Rule)
 _HELD = types.BaseTuple.from_types([VECTOR] * 3, _Held)
 
 
-@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _HELD))
+@compile_cached(
+    types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _HELD), counted=False
+)
 def _hold(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, order, rule, held
 ):
@@ -167,7 +169,7 @@ def _hold(  # type: ignore[no-untyped-def]
     mark = 0
     for k in range(step_sizes.shape[0]):
         if mark < marks.shape[0] and marks[mark] == k:
-            snapshots[mark] = theta
+            keep(theta, snapshots[mark])
             mark += 1
         step_size = levels[1] / levels[2]
         step_sizes[k] = step_size
@@ -212,5 +214,5 @@ def _hold(  # type: ignore[no-untyped-def]
         excess = max(1.0 - levels[0] / levels[3], -10.0)
         levels[1] = max(levels[1] * math.exp(gain * excess), 1.0)
     if mark < marks.shape[0]:
-        snapshots[mark] = theta
+        keep(theta, snapshots[mark])
     return step_sizes.shape[0]

@@ -8,7 +8,7 @@ from numba import types
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
-from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR
+from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
 from largestep.networks.base import compile_cached
 
 __all__ = ["JacobianPenalizedGD"]
@@ -95,7 +95,7 @@ _WEIGHTS = types.BaseTuple.from_types([types.float64] * 2, _Weights)
 _BUFFERS = types.BaseTuple.from_types([VECTOR] * 5, _Buffers)
 
 
-@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _WEIGHTS, _BUFFERS))
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _WEIGHTS, _BUFFERS), counted=False)
 def _descend(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, weights, buffers
 ):
@@ -106,7 +106,7 @@ def _descend(  # type: ignore[no-untyped-def]
     mark = 0
     for k in range(step_sizes.shape[0]):
         if mark < marks.shape[0] and marks[mark] == k:
-            snapshots[mark] = theta
+            keep(theta, snapshots[mark])
             mark += 1
         square = 0.0
         for j in range(theta.shape[0]):
@@ -141,5 +141,5 @@ def _descend(  # type: ignore[no-untyped-def]
         for j in range(theta.shape[0]):
             theta[j] -= step_sizes[k] * total[j]
     if mark < marks.shape[0]:
-        snapshots[mark] = theta
+        keep(theta, snapshots[mark])
     return step_sizes.shape[0]

@@ -7,7 +7,7 @@ cost nothing in it.
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
+from numba import njit, types
 
 from largestep import losses
 from largestep.networks.base import CONTRACT, compile_cached
@@ -16,7 +16,10 @@ __all__ = [
     "BATCHES",
     "GIVEN",
     "LOSS",
+    "MEMORY",
     "NETWORK",
+    "NOISE",
+    "RULE",
     "STEPS",
     "VECTOR",
     "Given",
@@ -25,6 +28,7 @@ __all__ = [
     "Rule",
     "Steps",
     "descend",
+    "keep",
 ]
 
 NETWORK = types.FunctionType(CONTRACT)
@@ -98,12 +102,21 @@ GIVEN = types.BaseTuple.from_types(
     [_INTEGERS, VECTOR, _MATRIX, VECTOR, types.boolean, types.float64], Given
 )
 STEPS = types.BaseTuple.from_types([VECTOR, _INTEGERS, _MATRIX], Steps)
-_NOISE = types.BaseTuple.from_types([VECTOR, _MATRIX], Noise)
-_RULE = types.BaseTuple.from_types([types.float64] * 3, Rule)
-_MEMORY = types.BaseTuple.from_types([VECTOR, VECTOR], Memory)
+NOISE = types.BaseTuple.from_types([VECTOR, _MATRIX], Noise)
+RULE = types.BaseTuple.from_types([types.float64] * 3, Rule)
+MEMORY = types.BaseTuple.from_types([VECTOR, VECTOR], Memory)
 
 
-@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _NOISE, _RULE, _MEMORY))
+@njit
+def keep(theta, snapshot):  # type: ignore[no-untyped-def]
+    """Copy theta; an assignment of arrays would ask whether they overlap, and make a third."""
+    for j in range(theta.shape[0]):
+        snapshot[j] = theta[j]
+
+
+@compile_cached(
+    types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, NOISE, RULE, MEMORY), counted=False
+)
 def descend(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, order, noise, rule, memory
 ):
@@ -126,7 +139,7 @@ def descend(  # type: ignore[no-untyped-def]
     mark = 0
     for k in range(step_sizes.shape[0]):
         if mark < marks.shape[0] and marks[mark] == k:
-            snapshots[mark] = theta
+            keep(theta, snapshots[mark])
             mark += 1
         step_size = step_sizes[k]
         if not alone:
@@ -161,5 +174,5 @@ def descend(  # type: ignore[no-untyped-def]
             for j in range(theta.shape[0]):
                 theta[j] += step_size * velocity[j]
     if mark < marks.shape[0]:
-        snapshots[mark] = theta
+        keep(theta, snapshots[mark])
     return step_sizes.shape[0]

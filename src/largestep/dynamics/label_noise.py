@@ -68,14 +68,15 @@ class LabelNoise(Dynamics):
         factor = loss.scale / self.of.batch(trajectory.n)
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
-            order = self.of.examples(trajectory, len(stretch))
+            steps = len(stretch)
+            order = self.of.examples(trajectory, steps)
             return trajectory.descend(
                 theta,
                 stretch,
                 order,
                 noise=Noise(
                     factor * sigma(stretch.fractions),
-                    trajectory.rng.standard_normal(order.shape),
+                    trajectory.rng.standard_normal((steps, self.of.batch(trajectory.n))),
                 ),
                 cap=self.of.cap,
                 momentum=self.of.momentum,

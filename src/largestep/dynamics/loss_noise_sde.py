@@ -8,7 +8,7 @@ from numba import types
 
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
-from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR
+from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
 from largestep.networks.base import compile_cached
 
 __all__ = ["LossNoiseSDE"]
@@ -92,7 +92,9 @@ _RULE = types.BaseTuple.from_types([types.float64, types.boolean, types.int64], 
 _SCRATCH = types.BaseTuple.from_types([VECTOR] * 2, _Scratch)
 
 
-@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _DRAWS, _RULE, _SCRATCH))
+@compile_cached(
+    types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _DRAWS, _RULE, _SCRATCH), counted=False
+)
 def _follow(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, draws, rule, scratch
 ):
@@ -104,7 +106,7 @@ def _follow(  # type: ignore[no-untyped-def]
     mark = 0
     for k in range(step_sizes.shape[0]):
         if mark < marks.shape[0] and marks[mark] == k:
-            snapshots[mark] = theta
+            keep(theta, snapshots[mark])
             mark += 1
         for m in range(substeps):
             level = 0.0
@@ -136,5 +138,5 @@ def _follow(  # type: ignore[no-untyped-def]
             for j in range(theta.shape[0]):
                 theta[j] += step_sizes[k] / substeps * total[j]
     if mark < marks.shape[0]:
-        snapshots[mark] = theta
+        keep(theta, snapshots[mark])
     return step_sizes.shape[0]

@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
-from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR
+from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
 from largestep.networks.base import compile_cached
 
 __all__ = ["NormalizedGD"]
@@ -48,7 +48,7 @@ class _Buffers(NamedTuple):
 _BUFFERS = types.BaseTuple.from_types([VECTOR] * 2, _Buffers)
 
 
-@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _BUFFERS))
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _BUFFERS), counted=False)
 def _descend(network, loss, given, theta, steps, buffers):  # type: ignore[no-untyped-def]
     layout, workspace, x, y, squared, bound = given
     step_sizes, marks, snapshots = steps
@@ -56,7 +56,7 @@ def _descend(network, loss, given, theta, steps, buffers):  # type: ignore[no-un
     mark = 0
     for k in range(step_sizes.shape[0]):
         if mark < marks.shape[0] and marks[mark] == k:
-            snapshots[mark] = theta
+            keep(theta, snapshots[mark])
             mark += 1
         for j in range(theta.shape[0]):
             total[j] = 0.0
@@ -75,5 +75,5 @@ def _descend(network, loss, given, theta, steps, buffers):  # type: ignore[no-un
             for j in range(theta.shape[0]):
                 theta[j] -= step_sizes[k] * total[j] / slopes
     if mark < marks.shape[0]:
-        snapshots[mark] = theta
+        keep(theta, snapshots[mark])
     return step_sizes.shape[0]

@@ -90,7 +90,7 @@ class ConstantNoiseSDE(Dynamics):
             completed = trajectory.descend(
                 theta,
                 fine,
-                np.tile(np.arange(trajectory.n), (steps, 1)),
+                None,
                 noise=Noise(
                     np.repeat(scale, self.substeps),
                     trajectory.rng.standard_normal((steps, trajectory.n)),

@@ -39,7 +39,10 @@ from numba.core.errors import NumbaError
 from largestep import _checks
 
 __all__ = [
+    "COMBINATION",
     "CONTRACT",
+    "PREDICTIONS",
+    "STRIDE",
     "HoldsCompiled",
     "Network",
     "check_compiled",
@@ -48,16 +51,26 @@ __all__ = [
 ]
 
 _VECTOR = types.float64[::1]
+_MATRIX = types.float64[:, ::1]
 _LAYOUT = types.int64[::1]
 CONTRACT = types.float64(_VECTOR, _VECTOR, _LAYOUT, _VECTOR, _VECTOR)
+
+# What a network may offer beside it; `Network` says what they do.
+STRIDE = types.float64(_VECTOR, _VECTOR, types.float64, _VECTOR, _LAYOUT, _VECTOR)
+PREDICTIONS = types.void(_VECTOR, _MATRIX, _LAYOUT, _VECTOR, _VECTOR)
+COMBINATION = types.void(_VECTOR, _MATRIX, _VECTOR, _LAYOUT, _VECTOR, _VECTOR)
 
 # Sums may be reordered into SIMD lanes, but NaN and infinity keep their meaning: with full
 # fast-math the compiler deletes the very checks that find a diverged trajectory.
 _FAST_BUT_HONEST = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile for one signature at once, keep the machine code on disk, release the GIL."""
+def compile_cached(signature: Any, *, counted: bool = True) -> Callable[[Callable[..., Any]], Any]:
+    """Compile for one signature at once, keep the machine code on disk, release the GIL.
+
+    A function that makes no arrays needs no `counted` references: two atomic operations less for
+    every row of a matrix that it hands on.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
         return _found_once(_compile(function), signature)
@@ -68,6 +81,8 @@ def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
             "fastmath": _FAST_BUT_HONEST,
             "error_model": "numpy",
         }
+        if not counted:
+            options["_nrt"] = False
         # Machine code kept for a module that nobody can import could not be read back.
         kept = function.__module__ in sys.modules
         for _ in range(2):
@@ -142,9 +157,28 @@ class Network(HoldsCompiled, ABC):
     Attributes
     ----------
     prediction_and_gradient : the function made by `networks.compiled`.
+    stride : None, or a shortcut that dynamics take where it fits,
+        ``f(theta, x, c, following, layout, workspace) -> h``, compiled for `STRIDE`: moves theta by
+        c ∇h_θ(x), in place, and returns h of the new θ at the following input. It pays where a
+        gradient needs no pass over θ before it.
+    predictions, combination : None, or shortcuts for all examples at once,
+        ``f(theta, x, layout, workspace, h)`` and ``f(theta, x, c, layout, workspace, total)``,
+        compiled for `PREDICTIONS` and `COMBINATION`, both or neither: they overwrite h with the
+        h_θ(x_i), and total with Σ_i c_i ∇h_θ(x_i).
+
+    A subclass that replaces `prediction_and_gradient` has no shortcuts but its own.
     """
 
     prediction_and_gradient: Callable[..., float]
+    stride: Callable[..., float] | None = None
+    predictions: Callable[..., None] | None = None
+    combination: Callable[..., None] | None = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "prediction_and_gradient" in vars(cls):
+            for name in {"stride", "predictions", "combination"} - vars(cls).keys():
+                setattr(cls, name, None)
 
     @property
     @abstractmethod
@@ -226,7 +260,7 @@ class Network(HoldsCompiled, ABC):
         )
 
     def rehearse(self, theta: Float[np.ndarray, " p"], x: Float[np.ndarray, " d"]) -> None:
-        """Call the compiled function once, with room beside each array, and see that it keeps in.
+        """Call each compiled function with room beside its arrays, and see that it keeps in.
 
         Compiled code sees no ends of arrays: what goes beyond them reads and writes what belongs
         to others.
@@ -234,43 +268,80 @@ class Network(HoldsCompiled, ABC):
         Raises
         ------
         TypeError
-            If `prediction_and_gradient` is not made by `networks.compiled`, or `workspace` is not
-            an integer.
+            If `prediction_and_gradient` is not made by `networks.compiled`, a shortcut is not
+            compiled for its signature, or `workspace` is not an integer.
         ValueError
-            If it reads or writes beyond an array, changes theta or x, or leaves a part of the
-            gradient as it was.
+            If one reads or writes beyond an array, changes an array that it is only to read, or
+            leaves a part of one that it is to overwrite as it was.
         """
-        name = f"prediction_and_gradient of {type(self).__name__}"
-        identity = (self.prediction_and_gradient, len(theta), len(x), self.layout, self.workspace)
+        functions = self.prediction_and_gradient, self.stride, self.predictions, self.combination
+        identity = (functions, len(theta), len(x), self.layout, self.workspace)
         if identity in _KEEP_IN:
             return
-        check_compiled(name, self.prediction_and_gradient, CONTRACT)
-        _checks.integer("workspace", self.workspace, at_least=0)
-        lengths = [len(theta), len(x), self.workspace, len(theta)]
-        layout = np.array([int(i) for i in self.layout], dtype=np.int64)
+        if (self.predictions is None) != (self.combination is None):
+            raise TypeError(
+                f"{type(self).__name__} must have predictions and combination, both or neither"
+            )
+        workspace = np.zeros(_checks.integer("workspace", self.workspace, at_least=0))
+        rest = {"layout": np.array([int(i) for i in self.layout], np.int64), "workspace": workspace}
+        made, h, c = np.empty(len(theta)), np.empty(3), np.ones(3)
+        one = {"theta": theta, "x": x}
+        every = {"theta": theta, "x": np.tile(x, (3, 1))}
+        found = [
+            self._rehearse("prediction_and_gradient", CONTRACT, one | rest | {"gradient": made}),
+            self._rehearse("stride", STRIDE, one | {"c": 0.5, "following": x} | rest),
+            self._rehearse("predictions", PREDICTIONS, every | rest | {"h": h}),
+            self._rehearse("combination", COMBINATION, every | {"c": c} | rest | {"total": made}),
+        ]
+        if all(np.isfinite(values).all() for values in found):  # else it may be lost what was read
+            _KEEP_IN.add(identity)
+
+    def _rehearse(self, role: str, signature: Any, arguments: dict[str, Any]) -> np.ndarray:
+        """Call a compiled function twice, with other things beside its arrays.
+
+        Parameters
+        ----------
+        role : its attribute.
+        arguments : what it takes, in order. The last is to be overwritten, if it isn't scratch;
+            if it is, theta is to be moved.
+
+        Returns
+        -------
+        What it has made, and returned; nothing of a shortcut that there is not.
+        """
+        function = getattr(self, role)
+        if function is None and signature is not CONTRACT:
+            return np.empty(0)
+        name = f"{role} of {type(self).__name__}"
+        check_compiled(name, function, signature)
+        made = list(arguments)[-1]
+        changed = "theta" if made == "workspace" else made
         found = []
         for beside in (0.5, -2.0):
-            rooms = [np.full(length + _ROOM, beside) for length in lengths]
-            parts = [room[:length] for room, length in zip(rooms, lengths, strict=True)]
-            parts[0][:], parts[1][:], parts[2][:], parts[3][:] = theta, x, 0.0, 7.0 * beside
-            h = self.prediction_and_gradient(parts[0], parts[1], layout, parts[2], parts[3])
-            for role, room, length in zip(
-                ("theta", "x", "workspace", "gradient"), rooms, lengths, strict=True
-            ):
-                if (room[length:] != beside).any():
-                    raise ValueError(f"{name} writes beyond the {length} entries of {role}")
-            for role, part, before in (("theta", parts[0], theta), ("x", parts[1], x)):
-                if not np.array_equal(part, before, equal_nan=True):
-                    raise ValueError(f"{name} must not write to {role}")
-            found.append(np.append(parts[3], h))
+            rooms, given = {}, dict(arguments)
+            for key, value in arguments.items():
+                if key == "layout" or not isinstance(value, np.ndarray):
+                    continue
+                rooms[key] = np.full(value.size + _ROOM, beside)
+                given[key] = rooms[key][: value.size].reshape(value.shape)
+                given[key][...] = 7.0 * beside if key == made != "workspace" else value
+            h = function(*given.values())
+            for key, room in rooms.items():
+                size = arguments[key].size
+                if (room[size:] != beside).any():
+                    raise ValueError(f"{name} writes beyond the {size} entries of {key}")
+                if key not in (changed, "workspace") and not np.array_equal(
+                    given[key], arguments[key], equal_nan=True
+                ):
+                    raise ValueError(f"{name} must not write to {key}")
+            found.append(np.append(given[changed], 0.0 if h is None else h))
         first, second = found
         if not np.array_equal(first, second, equal_nan=True):
             unwritten = np.flatnonzero((first == 3.5) & (second == -14.0))
             if unwritten.size:
-                raise ValueError(f"{name} must overwrite gradient[{unwritten[0]}], and does not")
+                raise ValueError(f"{name} must overwrite {made}[{unwritten[0]}], and does not")
             raise ValueError(f"{name} reads beyond the arrays that it is given")
-        if np.isfinite(first).all():  # else it may have been lost what was read
-            _KEEP_IN.add(identity)
+        return first
 
     def _evaluate(self, theta: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if len(x):

@@ -2,11 +2,20 @@
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from jaxtyping import Float
 
 from largestep import _checks
-from largestep.networks.base import Network, compiled
+from largestep.networks.base import (
+    COMBINATION,
+    PREDICTIONS,
+    STRIDE,
+    Network,
+    compile_cached,
+    compiled,
+)
+from largestep.networks.linear import linear_combination, linear_predictions
 
 __all__ = ["DiagonalLinear"]
 
@@ -24,6 +33,46 @@ def _diagonal(theta, x, layout, workspace, gradient):  # type: ignore[no-untyped
         gradient_u[j] = x[j] * v[j]
         gradient_v[j] = xu
     return h
+
+
+@numba.njit(fastmath=False)  # left out, it would be the caller's
+def _rounded(a, b):  # type: ignore[no-untyped-def]
+    """Return a · b as a product of its own: the compiler may not make (ca)·b of c·(ab)."""
+    return a * b
+
+
+@compile_cached(STRIDE)
+def _stride(theta, x, c, following, layout, workspace):  # type: ignore[no-untyped-def]
+    # Bit for bit a step along the gradient that `_diagonal` writes.
+    d = x.shape[0]
+    u, v = theta[:d], theta[d:]
+    h = 0.0
+    for j in range(d):
+        moved_u = u[j] + c * _rounded(x[j], v[j])
+        moved_v = v[j] + c * _rounded(x[j], u[j])
+        u[j], v[j] = moved_u, moved_v
+        h += _rounded(following[j], moved_u) * moved_v
+    return h
+
+
+@compile_cached(PREDICTIONS)
+def _predictions(theta, x, layout, workspace, h):  # type: ignore[no-untyped-def]
+    d = x.shape[1]
+    u, v, weights = theta[:d], theta[d:], workspace[:d]
+    for j in range(d):
+        weights[j] = u[j] * v[j]
+    linear_predictions(weights, x, h)
+
+
+@compile_cached(COMBINATION)
+def _combination(theta, x, c, layout, workspace, total):  # type: ignore[no-untyped-def]
+    # Σ c_i (v ⊙ x_i, u ⊙ x_i) is (v, u) ⊙ Σ c_i x_i.
+    d = x.shape[1]
+    u, v, weighted = theta[:d], theta[d:], workspace[:d]
+    linear_combination(x, c, weighted)
+    for j in range(d):
+        total[j] = weighted[j] * v[j]
+        total[d + j] = weighted[j] * u[j]
 
 
 @dataclass(frozen=True)
@@ -46,6 +95,7 @@ class DiagonalLinear(Network):
     v0: float = 0.0
 
     prediction_and_gradient = _diagonal
+    stride, predictions, combination = _stride, _predictions, _combination
 
     def __post_init__(self) -> None:
         _checks.integer_of(self, "d", at_least=1)
@@ -61,6 +111,11 @@ class DiagonalLinear(Network):
     def parameters(self) -> int:
         """The number of parameters, 2d."""
         return 2 * self.d
+
+    @property
+    def workspace(self) -> int:
+        """Room for u ⊙ v, and for a sum of inputs."""
+        return self.d
 
     def initialize(self, rng: np.random.Generator) -> Float[np.ndarray, " p"]:
         """Return (u0, …, u0, v0, …, v0); nothing is random."""

@@ -13,6 +13,9 @@ from largestep.networks.initialization import FanInUniform, Initialization
 
 __all__ = ["ReLU"]
 
+_CACHED = 1 << 17
+"""Activations of a layer that are computed together: of more, each waits for memory."""
+
 
 @compiled
 def _relu(theta, x, layout, workspace, gradient):  # type: ignore[no-untyped-def]
@@ -205,7 +208,14 @@ class ReLU(Network):
         self, theta: Float[np.ndarray, "*k p"], x: Float[np.ndarray, "n d"]
     ) -> Float[np.ndarray, "*k n"]:
         """Return h_θ at every row of x, for every θ of a stack."""
-        return self._forward(theta, x)[-1][..., 0]
+        theta, x = self.checked(theta, x)
+        stack = theta.reshape(-1, self.parameters)
+        predictions = np.empty((len(stack), len(x)))
+        together = max(1, _CACHED // max(1, len(x) * max(self.widths)))
+        for first in range(0, len(stack), together):
+            rows = slice(first, first + together)
+            predictions[rows] = self._forward(stack[rows], x)[-1][..., 0]
+        return predictions.reshape(*theta.shape[:-1], len(x))
 
     def _forward(self, theta: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
         theta, current = self.checked(theta, x)
@@ -213,9 +223,9 @@ class ReLU(Network):
         for weights, biases in self.unpack(theta):
             current = current @ np.swapaxes(weights, -1, -2)
             if biases is not None:
-                current = current + biases[..., np.newaxis, :]
+                current += biases[..., np.newaxis, :]
             if len(outputs) < self.layers - 1:
-                current = np.maximum(current, 0.0)
+                np.maximum(current, 0.0, out=current)
             outputs.append(current)
         return outputs
 
