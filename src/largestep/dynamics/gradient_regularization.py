@@ -183,9 +183,7 @@ _RULE = types.BaseTuple.from_types(
 _BUFFERS = types.BaseTuple.from_types([VECTOR] * 4, _Buffers)
 
 
-@compile_cached(
-    types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _BUFFERS), counted=False
-)
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _BUFFERS))
 def _descend(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, order, rule, buffers
 ):

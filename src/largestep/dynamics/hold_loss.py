@@ -154,9 +154,7 @@ _RULE = types.BaseTuple.from_types([types.float64] * 3, _Rule)
 _HELD = types.BaseTuple.from_types([VECTOR] * 3, _Held)
 
 
-@compile_cached(
-    types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _HELD), counted=False
-)
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, _RULE, _HELD))
 def _hold(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, order, rule, held
 ):

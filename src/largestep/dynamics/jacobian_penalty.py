@@ -95,7 +95,7 @@ _WEIGHTS = types.BaseTuple.from_types([types.float64] * 2, _Weights)
 _BUFFERS = types.BaseTuple.from_types([VECTOR] * 5, _Buffers)
 
 
-@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _WEIGHTS, _BUFFERS), counted=False)
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _WEIGHTS, _BUFFERS))
 def _descend(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, weights, buffers
 ):

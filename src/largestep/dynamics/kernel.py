@@ -114,9 +114,7 @@ def keep(theta, snapshot):  # type: ignore[no-untyped-def]
         snapshot[j] = theta[j]
 
 
-@compile_cached(
-    types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, NOISE, RULE, MEMORY), counted=False
-)
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, BATCHES, NOISE, RULE, MEMORY))
 def descend(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, order, noise, rule, memory
 ):

@@ -92,9 +92,7 @@ _RULE = types.BaseTuple.from_types([types.float64, types.boolean, types.int64], 
 _SCRATCH = types.BaseTuple.from_types([VECTOR] * 2, _Scratch)
 
 
-@compile_cached(
-    types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _DRAWS, _RULE, _SCRATCH), counted=False
-)
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _DRAWS, _RULE, _SCRATCH))
 def _follow(  # type: ignore[no-untyped-def]
     network, loss, given, theta, steps, draws, rule, scratch
 ):

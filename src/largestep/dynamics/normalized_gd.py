@@ -48,7 +48,7 @@ class _Buffers(NamedTuple):
 _BUFFERS = types.BaseTuple.from_types([VECTOR] * 2, _Buffers)
 
 
-@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _BUFFERS), counted=False)
+@compile_cached(types.int64(NETWORK, LOSS, GIVEN, VECTOR, STEPS, _BUFFERS))
 def _descend(network, loss, given, theta, steps, buffers):  # type: ignore[no-untyped-def]
     layout, workspace, x, y, squared, bound = given
     step_sizes, marks, snapshots = steps

@@ -12,9 +12,7 @@ _PREDICTIONS = types.FunctionType(PREDICTIONS)
 _COMBINATION = types.FunctionType(COMBINATION)
 
 
-@compile_cached(
-    types.int64(_STRIDE, LOSS, GIVEN, VECTOR, STEPS, BATCHES, NOISE, types.float64), counted=False
-)
+@compile_cached(types.int64(_STRIDE, LOSS, GIVEN, VECTOR, STEPS, BATCHES, NOISE, types.float64))
 def descend_alone(  # type: ignore[no-untyped-def]
     stride, loss, given, theta, steps, order, noise, weight
 ):
@@ -53,7 +51,6 @@ def descend_alone(  # type: ignore[no-untyped-def]
     types.int64(
         _PREDICTIONS, _COMBINATION, LOSS, GIVEN, VECTOR, STEPS, NOISE, RULE, MEMORY, VECTOR
     ),
-    counted=False,
 )
 def descend_together(  # type: ignore[no-untyped-def]
     predictions, combination, loss, given, theta, steps, noise, rule, memory, coefficients

@@ -65,12 +65,8 @@ COMBINATION = types.void(_VECTOR, _MATRIX, _VECTOR, _LAYOUT, _VECTOR, _VECTOR)
 _FAST_BUT_HONEST = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def compile_cached(signature: Any, *, counted: bool = True) -> Callable[[Callable[..., Any]], Any]:
-    """Compile for one signature at once, keep the machine code on disk, release the GIL.
-
-    A function that makes no arrays needs no `counted` references: two atomic operations less for
-    every row of a matrix that it hands on.
-    """
+def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile for one signature at once, keep the machine code on disk, release the GIL."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         return _found_once(_compile(function), signature)
@@ -81,8 +77,6 @@ def compile_cached(signature: Any, *, counted: bool = True) -> Callable[[Callabl
             "fastmath": _FAST_BUT_HONEST,
             "error_model": "numpy",
         }
-        if not counted:
-            options["_nrt"] = False
         # Machine code kept for a module that nobody can import could not be read back.
         kept = function.__module__ in sys.modules
         for _ in range(2):
