@@ -5,8 +5,7 @@ from functools import partial
 
 import numpy as np
 import xarray as xr
-from scipy.special import digamma
-from scipy.stats import poisson
+from scipy.special import digamma, gammaln
 
 from largestep._progress import track
 from largestep.dynamics import LabelNoise, simulate
@@ -55,8 +54,8 @@ def exponent(step_size: float, sigma: float) -> float:
     half = (mean / spread) ** 2 / 2
     reach = 12.0 * np.sqrt(half) + 40.0
     j = np.arange(max(np.floor(half - reach), 0.0), half + reach)
-    logarithms = digamma(0.5 + j) + np.log(2.0)
-    return float(np.log(spread) + poisson.pmf(j, half) @ logarithms / 2)
+    weights = np.exp(j * np.log(half) - half - gammaln(j + 1.0))
+    return float(np.log(spread) + weights @ (digamma(0.5 + j) + np.log(2.0)) / 2)
 
 
 def _scalar(budget: Budget, done: Callable[[], None]) -> xr.Dataset:

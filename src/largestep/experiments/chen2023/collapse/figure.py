@@ -58,7 +58,7 @@ def _phases(ax: Axes, scalar: xr.Dataset, collapsed: xr.DataArray) -> None:
     ax.set_xlabel("step size η")
     ax.set_ylabel("noise ησ²")
     ax.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.02), ncols=2, frameon=False)
-    bar = ax.figure.colorbar(dots, ax=ax)  # type: ignore[union-attr]
+    bar = ax.figure.colorbar(dots, ax=ax)
     bar.set_label("share of starts that end at 0")
 
 
