@@ -30,6 +30,12 @@ def test_a_name_may_hold_any_sign(results, tmp_path):
     assert list(store.load(tmp_path / "r.nc")[0]) == ["x² ∝ 0.2 or 1.9"]
 
 
+def test_a_variable_may_be_called_as_its_node_is(results, tmp_path):
+    tree = Results.from_dict({"loss": results["table"].dataset})
+    store.save(tmp_path / "r.nc", tree, {})
+    xr.testing.assert_identical(store.load(tmp_path / "r.nc")[0], tree)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda b: b[: len(b) // 2], lambda b: b"nonsense", lambda b: b""]
 )

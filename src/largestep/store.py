@@ -85,7 +85,9 @@ def load(path: Path) -> tuple[Results, dict[str, Any]]:
         # Before HDF5 sees it, which damaged bytes may lead anywhere.
         whole = io.BytesIO(_files.unseal(content))
         with xr.open_datatree(whole, engine="h5netcdf") as tree:
-            results = tree.load()
+            # `tree.load` leaves out a variable that is called as its node is.
+            nodes = {node.path: node.to_dataset(inherit=False).load() for node in tree.subtree}
+            results = Results.from_dict(nodes)
             config = json.loads(results.attrs.pop("configuration"))
     except Exception as error:  # a file that is none of ours raises nearly anything
         raise ValueError(f"{path} cannot be read as results: {error}") from error
