@@ -42,12 +42,11 @@ def test_of_one_direction_it_is_kappa_over_the_curvature():
         [torch.ones(1, 1)],
         lambda model, batch: (model(batch) - 3.0).square().mean(),
         optimizer="SGD",
-        kappa=0.1,
-        steps=120,
+        kappa=0.5,
+        steps=60,
     )
     # The mean over a search that begins with tiny steps is a little lower.
-    assert found.step_size == pytest.approx(0.05, rel=0.2)
-    assert found.step_size < 0.05
+    assert 0.2 < found.step_size < 0.26
 
 
 def test_all_is_as_it_was():

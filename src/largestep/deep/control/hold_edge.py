@@ -65,14 +65,14 @@ class HoldEdge(Steering):
 
     - κ is measured every `every` steps, at the start after each step and then whenever their
       number has grown by a tenth; by running means over 10 measurements of f″/η² and −f′/η, which
-      stay comparable while η moves. Then η ← η · exp(0.2 · log(κ*/κ)), at most by a factor e.
+      stay comparable while η moves. Then η ← η · exp(0.2 · log(κ⋆/κ)), at most by a factor e.
     - No step is longer than ``length`` times the norm ‖θ₀‖ of all parameters at the start.
     - After the fraction `hold` of training η falls linearly to zero, from its geometric mean over
       the phase, in which late steps weigh most (as the cube of their number).
     - Where the loss is not finite, has burst, or has risen by a tenth of its first value above the
       lowest level it had, or where three quarters of a layer's units have lost their gradient (in
       that of its weights their rows are exactly zero) and the loss no longer falls, parameters and
-      optimizer go back to the last good state, η falls to a third, and κ* to two thirds;
+      optimizer go back to the last good state, η falls to a third, and κ⋆ to two thirds;
       `recoveries` says when and why.
 
     It is largestep's own. What was measured, and where not to use it, is on the page "A step size
@@ -88,14 +88,14 @@ class HoldEdge(Steering):
     model : what is trained. Its buffers and the random states are put back after the extra forward
         passes, and its buffers go back with the parameters. Leave it out only if it has neither
         batch norm nor anything else that changes in a forward pass.
-    kappa : κ*, the one number to turn: larger is sparser and riskier.
+    kappa : κ⋆, the one number to turn: larger is sparser and riskier.
     hold : fraction of training spent holding.
     every : steps between measurements.
     length : the longest step, relative to the norm of the parameters.
 
     Attributes
     ----------
-    kappa : κ* as it is now.
+    kappa : κ⋆ as it is now.
     curvature : κ as measured last, NaN before.
     recoveries : (step, what happened) of each return to an earlier state.
 
@@ -194,7 +194,7 @@ class HoldEdge(Steering):
 
     @property
     def settled(self) -> bool:
-        """Whether κ as measured is κ* within a factor e."""
+        """Whether κ as measured is κ⋆ within a factor e."""
         return 1.0 / math.e < self.curvature / self.kappa < math.e
 
     def step(self, loss: torch.Tensor | float, again: _Batch | None = None) -> None:
