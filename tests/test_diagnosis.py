@@ -154,7 +154,9 @@ def test_other_datasets_and_files_are_refused(tmp_path):
         diagnose(xr.Dataset({"a": 1}))
     path = tmp_path / "probe.nc"
     path.write_bytes(b"no file of a probe")
-    with pytest.raises(ValueError, match=r"probe\.nc is no file of a probe, written by Probe\.save"):
+    with pytest.raises(
+        ValueError, match=r"probe\.nc is no file of a probe, written by Probe\.save"
+    ):
         read(path)
     with pytest.raises(OSError, match=r"none\.nc"):
         read(tmp_path / "none.nc")

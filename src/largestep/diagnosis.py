@@ -23,7 +23,7 @@ _LOSSES = 20
 """Losses that are needed to say anything of their course."""
 
 
-class _CannotJudge(Exception):
+class _CannotTellError(Exception):
     """What is recorded does not tell."""
 
 
@@ -164,18 +164,18 @@ def diagnose(dataset: xr.Dataset) -> Diagnosis:
     'batch_sharpness and edge are not recorded: BatchSharpness() and StepSize(optimizer) do'
     """
     _checks.kind("dataset", dataset, xr.Dataset)
-    if "train_loss" not in dataset or "step" not in dataset.coords:
+    if "train_loss" not in dataset or not {"step", "loss_step"} <= set(dataset.coords):
         raise ValueError(
             "dataset must be one of a deep.Probe, with train_loss and step, got variables "
             f"{', '.join(map(str, dataset.variables)) or 'none'}"
         )
-    steps = int(max(*dataset.loss_step.values, *dataset.step.values, 0, 0))
+    steps = int(np.concatenate([[0], dataset.loss_step.values, dataset.step.values]).max())
     findings: list[Finding] = []
     clear, unjudged = [], []
     for rule in RULES:
         try:
             evidence = _apply(rule, dataset)
-        except _CannotJudge as reason:
+        except _CannotTellError as reason:
             unjudged.append(Unjudged(rule.name, str(reason)))
             continue
         findings += (_finding(rule, one) for one in evidence)
@@ -208,7 +208,7 @@ def _apply(rule: Rule, dataset: xr.Dataset) -> list[Evidence]:
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         do = "does" if " and " not in rule.recorded_by else "do"
-        raise _CannotJudge(
+        raise _CannotTellError(
             f"{' and '.join(missing)} {verb} not recorded: {rule.recorded_by} {do}"
         )
     return list(rule.judge(dataset, rule.threshold))
@@ -224,7 +224,7 @@ def _level(dataset: xr.Dataset, step: int | None = None) -> float:
     """Return the median loss around a step, over a twentieth of training; by default at the end."""
     losses, steps = dataset.train_loss.values, dataset.loss_step.values
     if len(losses) < _LOSSES:
-        raise _CannotJudge(
+        raise _CannotTellError(
             f"{len(losses)} losses are recorded, {_LOSSES} are needed: give them to "
             "probe.step(loss)"
         )
@@ -268,7 +268,7 @@ def _kappa(dataset: xr.Dataset) -> xr.DataArray:
     """Return κ by step where it is known, in units in which 2 is the edge."""
     kappa = (2 * dataset.batch_sharpness / dataset.edge).dropna("step")
     if not kappa.size:
-        raise _CannotJudge(
+        raise _CannotTellError(
             "κ is nowhere finite: the optimizer has no one edge of stability, as Adam has none, or "
             "training diverged"
         )
@@ -294,7 +294,7 @@ def _batch(dataset: xr.Dataset, threshold: float) -> Iterator[Evidence]:
     learning = [s for s in noise.step.values if s == 0 or _fallen(dataset, s) > _FAR]
     scale = float(noise.sel(step=learning).median()) if learning else np.nan
     if np.isnan(scale):
-        raise _CannotJudge("the noise scale is nowhere known")
+        raise _CannotTellError("the noise scale is nowhere known")
     size = float(dataset.batch_size.dropna("step")[-1])
     if scale < size * threshold:
         yield Evidence(scale / size, int(learning[-1]))
@@ -304,7 +304,7 @@ def _noisy_labels(dataset: xr.Dataset, threshold: float) -> Iterator[Evidence]:
     shares = dataset.unlearned.dropna("step")
     learnt = [s for s in shares.step.values if s > 0 and _fallen(dataset, s) < _LEARNT]
     if not learnt:
-        raise _CannotJudge(
+        raise _CannotTellError(
             f"the training loss has not fallen below {_LEARNT:.0%} of its start where it was "
             "measured: nothing is learnt yet"
         )
@@ -316,7 +316,9 @@ def _noisy_labels(dataset: xr.Dataset, threshold: float) -> Iterator[Evidence]:
 def _test_rising(dataset: xr.Dataset, threshold: float) -> Iterator[Evidence]:
     errors = dataset.test_error.dropna("step")
     if errors.size < 3:
-        raise _CannotJudge(f"three measurements of the test error are needed, got {errors.size}")
+        raise _CannotTellError(
+            f"three measurements of the test error are needed, got {errors.size}"
+        )
     rise = float(errors[-2:].min() - errors.min())
     if rise > threshold:
         yield Evidence(rise, int(errors.step.values[-1]))
@@ -326,7 +328,7 @@ def _ends(dataset: xr.Dataset, *names: str) -> xr.Dataset:
     """Return the last measurement of the layers at which one of them was finite."""
     known = dataset[names[0]].notnull().any("layer").values
     if not known.any():
-        raise _CannotJudge("no layer was ever finite")
+        raise _CannotTellError("no layer was ever finite")
     return dataset[list(names)].isel(step=np.flatnonzero(known)[-1])
 
 
@@ -357,7 +359,7 @@ def _collapsing(dataset: xr.Dataset, threshold: float) -> Iterator[Evidence]:
 def _exploding(dataset: xr.Dataset, threshold: float) -> Iterator[Evidence]:
     last = _ends(dataset, "activation_size").activation_size
     if last.size < 2:
-        raise _CannotJudge("one layer is recorded, two are needed to compare them")
+        raise _CannotTellError("one layer is recorded, two are needed to compare them")
     with np.errstate(divide="ignore", invalid="ignore"):
         beside = last / np.concatenate([last.values[1:2], last.values[:-1]])
     # Beside a dead layer every other is infinitely large.
@@ -367,7 +369,7 @@ def _exploding(dataset: xr.Dataset, threshold: float) -> Iterator[Evidence]:
 _RISEN = 2.0
 """Times the start, beyond which a loss diverges."""
 _FAR, _LEARNT = 0.5, 0.8
-"""Shares of the start's loss: above the first there is far to go, below the second it has fallen."""
+"""Shares of the start's loss: above the first there is far to go, below the second it fell."""
 
 RULES = (
     Rule(
@@ -429,7 +431,8 @@ RULES = (
         _batch,
         "while the loss was above half of its start, the gradient's noise scale was {value:.2g} "
         "batches (until step {step}; below {threshold:g}).",
-        "smaller batches and as many more steps, at first; the noise scale grows as the loss falls.",
+        "smaller batches and as many more steps, at first; the noise scale grows as the loss "
+        "falls.",
     ),
     Rule(
         "label noise",

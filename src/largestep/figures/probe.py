@@ -17,7 +17,7 @@ __all__ = ["draw_layers", "draw_probe"]
 
 
 def draw_probe(dataset: xr.Dataset) -> Figure:
-    """Draw the dataset of a `deep.Probe`: training loss, feature sparsity, units at the end, all else.
+    """Draw the dataset of a `deep.Probe`: loss, feature sparsity, units at the end, and all else.
 
     What measures call alike is in one panel, with standard errors as bands; layers and modules have
     thin curves, the later the darker; a spectrum is a map. The colours of the layers stand beside
@@ -109,7 +109,7 @@ def _panel(ax: Axes, dataset: xr.Dataset, label: str, names: list[str]) -> None:
     if len(ax.get_legend_handles_labels()[1]) > 1:
         ax.legend(fontsize=7)
     values = np.concatenate([np.empty(0), *shown])
-    if values.size and values.min() > 0 and values.max() > 30 * values.min():
+    if values.size and values.min() > 0 and 100 < values.max() / values.min() < 1e10:
         _logarithmic(ax)
 
 
@@ -122,7 +122,8 @@ def _known(quantity: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
 def _layers(ax: Axes, quantity: xr.DataArray, style: str, width: float) -> list[np.ndarray]:
     """Draw a thin curve for each layer, the later the darker; return what was drawn."""
     shown = []
-    for one, shade in zip(quantity.values.T, DEPTH(np.linspace(0, 1, quantity.shape[1]))):
+    shades = DEPTH(np.linspace(0, 1, quantity.shape[1]))
+    for one, shade in zip(quantity.values.T, shades, strict=True):
         known = np.isfinite(one)
         ax.plot(quantity.step.values[known], one[known], style, color=shade, linewidth=width)
         shown.append(one[known])

@@ -19,7 +19,9 @@ def write_diagnosis(path: Path, diagnosis: Diagnosis, title: str, figure: Path) 
     title : what the training is called.
     figure : what the probe saw, as PNG or SVG.
     """
-    page = environment().get_template("doctor.html").render(
-        diagnosis=diagnosis, title=title, figure=data_uri(figure)
+    page = (
+        environment()
+        .get_template("doctor.html")
+        .render(diagnosis=diagnosis, title=title, figure=data_uri(figure))
     )
     _files.write_bytes(path, page.encode())

@@ -315,18 +315,22 @@ def write_page(
         for section in sections
         if name in (played := _play(section))
     ]
-    page = environment().get_template("page.html").render(
-        sections=sections,
-        not_run=not_run,
-        left_out=left_out,
-        rows=rows(sections, not_run, left_out),
-        tallies=tallies(sections),
-        verdicts=VERDICTS,
-        claims=claims,
-        false_alarms=false_alarms(claims),
-        confirmed=any(section.confirmed for section in sections),
-        played=played,
-        made=made,
+    page = (
+        environment()
+        .get_template("page.html")
+        .render(
+            sections=sections,
+            not_run=not_run,
+            left_out=left_out,
+            rows=rows(sections, not_run, left_out),
+            tallies=tallies(sections),
+            verdicts=VERDICTS,
+            claims=claims,
+            false_alarms=false_alarms(claims),
+            confirmed=any(section.confirmed for section in sections),
+            played=played,
+            made=made,
+        )
     )
     _files.write_bytes(path, page.encode())
 

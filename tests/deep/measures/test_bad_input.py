@@ -58,12 +58,12 @@ def test_a_loss_and_labels_are_asked_for(kind):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (nn.CrossEntropyLoss(reduction="sum"), "reduction='sum'"),
+        (nn.CrossEntropyLoss(reduction="sum"), "got reduction='sum'"),
         (lambda a, y: functional.cross_entropy(a, y, reduction="sum"), "got a sum: of the first"),
     ],
 )
 def test_a_loss_that_is_a_sum_is_refused(kind, loss, message):
-    with pytest.raises(ValueError, match=f"plain mean over a batch's examples, got .*{message}"):
+    with pytest.raises(ValueError, match=f"plain mean over a batch's examples, {message}"):
         measured(kind, network(), loss=loss)
 
 
@@ -116,7 +116,8 @@ def test_half_precision_gives_what_single_does_up_to_its_rounding(kind):
     if kind in (Sharpness, BatchSharpness, BatchHessian, GradientNoise):
         name = next(iter(half.data_vars))
         assert float(half[name]) == pytest.approx(float(under[name]), rel=0.1)
-    assert np.isfinite([half[name].values.max() for name in half.data_vars][0])
+    for name in under.data_vars:
+        np.testing.assert_array_equal(np.isfinite(half[name]), np.isfinite(under[name]))
 
 
 def test_activity_in_half_precision():

@@ -1,4 +1,4 @@
-"""Measures of the loss's curvature, against the dense Hessian of a network of some 30 parameters."""
+"""Measures of the loss's curvature, against the dense Hessian of a network of 35 parameters."""
 
 from itertools import chain
 
@@ -160,12 +160,12 @@ def test_the_number_of_classes_must_be_told_or_seen():
 
 
 def test_the_spectrum_is_that_of_the_dense_hessian():
-    hessian = dense(network(), X, Y)[1]
-    values = np.linalg.eigvalsh(hessian)
-    found = probe(SpectralDensity(steps=len(values), starts=30)).measure()
+    model = nn.Linear(4, 3).double()
+    values = np.linalg.eigvalsh(dense(model, X, Y)[1])
+    found = probe(SpectralDensity(steps=len(values), starts=10), model).measure()
     above = values > values[-1] / 10
     assert abs(float(found.outliers) - above.sum()) < 4 * float(found.outliers_error)
-    assert float(found.outliers_error) < 0.5
+    assert 0 < float(found.outliers_error) < 0.7
     assert float(found.bulk) == pytest.approx(np.sqrt(np.mean(values[~above] ** 2)), rel=0.1)
     assert float(found.spectrum.sum()) == pytest.approx(1.0)
     for name, share, error in zip(
@@ -173,7 +173,9 @@ def test_the_spectrum_is_that_of_the_dense_hessian():
     ):
         low, high = map(float, name.split(" to "))
         if abs(low) > 0.01 or abs(high) > 0.01:  # names have one digit, zeros have rounding
-            edges = np.sort(np.sign([low, high]) * 10 ** (np.round(2 * np.log10(np.abs([low, high]))) / 2))
+            edges = np.sort(
+                np.sign([low, high]) * 10 ** (np.round(2 * np.log10(np.abs([low, high]))) / 2)
+            )
             exact = np.mean((values > edges[0]) & (values < edges[1]))
             assert abs(share - exact) <= 4 * error + 1e-9
 

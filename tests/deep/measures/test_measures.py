@@ -78,7 +78,11 @@ def trained(measure):
     probe = None
     if measure is not None:
         probe = Probe(
-            model, batches, measures=[made(measure, optimizer)], every=1, loss_function=functional.cross_entropy
+            model,
+            batches,
+            measures=[made(measure, optimizer)],
+            every=1,
+            loss_function=functional.cross_entropy,
         )
     torch.manual_seed(1)
     random.seed(1)

@@ -19,7 +19,7 @@ def end(curvature, **settings):
         optimizer.zero_grad()
         (curvature * x.square() / 2).sum().backward()
         optimizer.step()
-    return abs(float(x))
+    return abs(x.item())
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ class BatchSharpness(Measure):
     quantities = MappingProxyType(
         {
             "batch_sharpness": Quantity("batch sharpness"),
-            "batch_sharpness_error": Quantity("standard error of the batch sharpness", logged=False),
+            "batch_sharpness_error": Quantity(
+                "standard error of the batch sharpness", logged=False
+            ),
         }
     )
     needs = frozenset({"loss"})

@@ -1,6 +1,7 @@
 """Where the eigenvalues of the loss's Hessian lie: the bulk and the outliers."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -14,9 +15,7 @@ __all__ = ["SpectralDensity"]
 
 _LEVELS = 10.0 ** (np.arange(-6, 7) / 2)
 _EDGES = np.concatenate([[-np.inf], -_LEVELS[::-1], _LEVELS, [np.inf]])
-_BINS = tuple(
-    f"{low:.1g} to {high:.1g}" for low, high in zip(_EDGES[:-1], _EDGES[1:], strict=True)
-)
+_BINS = tuple(f"{low:.1g} to {high:.1g}" for low, high in pairwise(_EDGES))
 """Half decades of either sign from a thousandth to a thousand, and what is smaller and larger."""
 _OUTLIERS = 0.1
 """An eigenvalue above this share of the largest is an outlier; the rest is the bulk."""
@@ -83,7 +82,9 @@ class SpectralDensity(Measure):
         counts, uncertain = found.shares(np.array([-np.inf, above, np.inf]))
         rest = found.nodes < above
         size = hessian.shape[0]
-        square = np.sum(found.weights[rest] * found.nodes[rest] ** 2) / counts[0] if rest.any() else 0
+        square = (
+            np.sum(found.weights[rest] * found.nodes[rest] ** 2) / counts[0] if rest.any() else 0
+        )
         return {
             "spectrum": dict(zip(_BINS, shares, strict=True)),
             "spectrum_error": dict(zip(_BINS, errors, strict=True)),

@@ -48,8 +48,8 @@ class Subspace(Measure):
     quantities = MappingProxyType(
         {
             "subspace_share": Quantity("gradient's share in the top subspace"),
-            "subspace_overlap": Quantity("top subspace's overlap with the last one"),
-            "subspace_overlap_start": Quantity("top subspace's overlap with the first one"),
+            "subspace_overlap": Quantity("overlap of the top subspace"),
+            "subspace_overlap_start": Quantity("overlap of the top subspace"),
         }
     )
     needs = frozenset({"loss"})

@@ -1,13 +1,14 @@
 """The doctor on planted illnesses and healthy runs: what it finds of each, over seeds.
 
-`python -m benchmarks.illnesses --seeds 5` makes the table of docs/doctor.md. The thresholds of
-`largestep.diagnosis` were chosen on seeds from 100 on, the table is of seeds from 0 on.
+`python -m benchmarks._illnesses` makes the table of docs/doctor.md. The thresholds of
+`largestep.diagnosis` were chosen on seed 100, the table is of seeds from 0 on.
 """
 
 import argparse
+import warnings
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional
 
+from largestep import _files
 from largestep.deep import Probe, data, models
 from largestep.deep.measures import (
     Activity,
@@ -25,8 +27,7 @@ from largestep.deep.measures import (
     Sparsity,
     StepSize,
 )
-
-__all__ = ["ARCHITECTURES", "ILLNESSES", "trained"]
+from largestep.diagnosis import diagnose, read
 
 STEPS, EVERY = 150, 50
 
@@ -66,11 +67,7 @@ class _Transformer(nn.Module):
 
 def _mlp() -> nn.Sequential:
     widths = (64, 64, 64, 64)
-    layers = [
-        layer
-        for a, b in zip(widths, widths[1:], strict=False)
-        for layer in (nn.Linear(a, b), nn.ReLU())
-    ]
+    layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(nn.Flatten(), *layers, nn.Linear(64, 10))
 
 
@@ -84,19 +81,19 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], float, float, float, str
     "residual network": (_resnet, 0.05, 0.9, 1000.0, "channel"),
     "transformer": (_Transformer, 0.05, 0.9, 30.0, "channel"),
 }
-"""How each is made, the step size and the momentum that suit it, how many times the step size is too
-much (batch norm bears thirty), and what its units are."""
+"""How each is made, the step size and the momentum that suit it, how many times the step size is
+too much (batch norm bears thirty), and what its units are."""
 
-ILLNESSES = {
+ILLNESSES: dict[str, tuple[str, ...]] = {
     "healthy": (),
-    "step too large": ("step too large",),
+    "step too large": ("diverging", "loss burst", "step too large"),
     "step too small": ("step too small",),
     "dead layer": ("dead units",),
     "exploding layer": ("exploding layer",),
     "label noise": ("label noise",),
     "batch too large": ("batch too large",),
 }
-"""What is planted, and the rule that should find it."""
+"""What is planted, and the rules one of which should find it."""
 
 
 def _hurt(model: nn.Module, illness: str) -> None:
@@ -122,7 +119,7 @@ def trained(architecture: str, illness: str, seed: int) -> xr.Dataset:
     x, y = digits.normalise(digits.x_train), digits.y_train
     test = digits.normalise(digits.x_test), digits.y_test
     model = make()
-    batch = len(x) if illness == "batch too large" else 32
+    batch, steps = (len(x), STEPS // 2) if illness == "batch too large" else (32, STEPS)
     if illness == "label noise":
         y = torch.where(torch.rand(len(y)) < 0.4, torch.randint(10, y.shape), y)
     step_size *= {"step too large": too_much, "step too small": 0.01}.get(illness, 1.0)
@@ -131,7 +128,7 @@ def trained(architecture: str, illness: str, seed: int) -> xr.Dataset:
     optimizer = torch.optim.SGD(model.parameters(), lr=step_size, momentum=momentum)
     probe = Probe(
         model,
-        list(zip(x.split(batch), y.split(batch), strict=True)),
+        list(zip(torch.split(x, batch), torch.split(y, batch), strict=True)),
         measures=[
             *(Sparsity(), Activity(), Errors("test", [test]), StepSize(optimizer)),
             *(BatchSharpness(batches=2), GradientNoise(), Opposition(256)),
@@ -142,7 +139,7 @@ def trained(architecture: str, illness: str, seed: int) -> xr.Dataset:
         units=units,  # type: ignore[arg-type]
         loss_function=functional.cross_entropy,
     )
-    for _ in range(STEPS):
+    for _ in range(steps):
         drawn = torch.randperm(len(x))[:batch]
         loss = functional.cross_entropy(model(x[drawn]), y[drawn])
         optimizer.zero_grad()
@@ -152,15 +149,45 @@ def trained(architecture: str, illness: str, seed: int) -> xr.Dataset:
     return probe.dataset()
 
 
-if __name__ == "__main__":
-    import sys, time
-    out = Path(sys.argv[1]); out.mkdir(parents=True, exist_ok=True)
+def _row(illness: str, found: list[tuple[str, set[str]]]) -> str:
+    """Return a line of the table: what was found in the runs of one illness."""
+    named = Counter(kind for kind, names in found if names & set(ILLNESSES[illness]))
+    others = Counter(name for _, names in found for name in names - set(ILLNESSES[illness]))
+    quiet = sum(not names for _, names in found)
+    cells = [f"{named[kind]}/{sum(k == kind for k, _ in found)}" for kind in ARCHITECTURES]
+    told = ", ".join(f"{name} {count}" for name, count in others.most_common())
+    cells = cells if illness != "healthy" else ["–"] * len(cells)
+    return f"| {illness} | {' | '.join(cells)} | {quiet} | {told or 'none'} |"
+
+
+def main() -> None:
+    """Train every network with every illness, and print what the doctor finds as a table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="Folder of the probes' files; taken up if there.")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    for seed in map(int, sys.argv[2:]):
-        for a in ARCHITECTURES:
-            for i in ILLNESSES:
-                path = out / f"{a}-{i}-{seed}.nc"
-                if path.exists(): continue
-                t = time.process_time()
-                trained(a, i, seed).to_netcdf(path, engine="h5netcdf")
-                print(a, i, seed, time.process_time() - t, flush=True)
+    warnings.simplefilter("ignore", RuntimeWarning)  # of layers that are not finite
+    runs: dict[str, list[tuple[str, set[str]]]] = {illness: [] for illness in ILLNESSES}
+    for seed in range(options.first, options.first + options.seeds):
+        for kind in ARCHITECTURES:
+            for illness in ILLNESSES:
+                path = options.keep and options.keep / f"{kind}-{illness}-{seed}.nc"
+                if path and path.exists():
+                    seen = read(path)
+                else:
+                    seen = trained(kind, illness, seed)
+                    if path:
+                        _files.prepare_folder(options.keep)
+                        _files.write_bytes(path, bytes(seen.to_netcdf(engine="h5netcdf")))
+                names = {finding.name for finding in diagnose(seen).findings}
+                runs[illness].append((kind, names))
+    print(f"| planted | {' | '.join(ARCHITECTURES)} | nothing found | also found |")
+    print("|" + "---|" * (len(ARCHITECTURES) + 3))
+    for illness, found in runs.items():
+        print(_row(illness, found))
+
+
+if __name__ == "__main__":
+    main()
