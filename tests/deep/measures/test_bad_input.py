@@ -22,7 +22,7 @@ from largestep.deep.measures import (
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-X = torch.randn(32, 5, generator=torch.Generator().manual_seed(0))
+X = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(32) % 3
 BATCHES = list(zip(X.split(8), Y.split(8), strict=True))
 OF_LOSS = {
@@ -38,7 +38,7 @@ OF_LOSS = {
 
 def network():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    return nn.Sequential(nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 3))
 
 
 def measured(kind, model, batches=BATCHES, loss=functional.cross_entropy):

@@ -1,4 +1,4 @@
-"""Measures of the loss's curvature, against the dense Hessian of a network of 35 parameters."""
+"""Measures of the loss's curvature, against the dense Hessian of a network of 19 parameters."""
 
 from itertools import chain
 
@@ -22,13 +22,13 @@ from largestep.metrics import coherence
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 X = torch.randn(24, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-Y = torch.arange(24) % 3
+Y = X[:, :3].argmax(1)
 BATCHES = list(zip(X.split(6), Y.split(6), strict=True))
 
 
 def network():
     torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    return nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 3)).double()
 
 
 def dense(model, x, y):
@@ -160,13 +160,13 @@ def test_the_number_of_classes_must_be_told_or_seen():
 
 
 def test_the_spectrum_is_that_of_the_dense_hessian():
-    model = nn.Linear(4, 3).double()
+    model = network()
     values = np.linalg.eigvalsh(dense(model, X, Y)[1])
-    found = probe(SpectralDensity(steps=len(values), starts=10), model).measure()
+    found = probe(SpectralDensity(steps=len(values), starts=6), model).measure()
     above = values > values[-1] / 10
     assert abs(float(found.outliers) - above.sum()) < 4 * float(found.outliers_error)
-    assert 0 < float(found.outliers_error) < 0.7
-    assert float(found.bulk) == pytest.approx(np.sqrt(np.mean(values[~above] ** 2)), rel=0.1)
+    assert 0 < float(found.outliers_error) < 1.5
+    assert float(found.bulk) == pytest.approx(np.sqrt(np.mean(values[~above] ** 2)), rel=0.3)
     assert float(found.spectrum.sum()) == pytest.approx(1.0)
     for name, share, error in zip(
         found.eigenvalue.values, found.spectrum.values, found.spectrum_error.values, strict=True

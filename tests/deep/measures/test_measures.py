@@ -59,7 +59,9 @@ OURS = [
 ]
 
 CHEAP = {
-    measures.BatchHessian: {"inputs": 40, "batches": 1},
+    measures.BatchHessian: {"inputs": 40, "batches": 1, "tolerance": 0.5},
+    measures.Subspace: {"k": 1, "tolerance": 0.5},
+    measures.Sharpness: {"tolerance": 0.5},
     measures.SpectralDensity: {"steps": 3, "starts": 2},
     measures.Movement: {"inputs": 10},
     measures.Opposition: {"inputs": 20},
