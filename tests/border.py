@@ -311,6 +311,7 @@ NOT_CALLED = {
     "metrics.Stability": "made by the library",
     "statistics.Interval": "made by the library",
     "compaction.Compacted": "made by the library",
+    "diagnosis": "takes what a probe has recorded",
     "jobs": "takes functions and executors, no arrays",
     "experiments": "takes names, no arrays",
     "deep": "PyTorch checks what it is given",

@@ -26,6 +26,7 @@ BLOCKS = (
     "statistics",
     "measures",
     "dynamics",
+    "diagnosis",
     "deep",
     "compaction",
     "figures",

@@ -134,7 +134,7 @@ def test_dollars_of_the_theory_come_in_pairs():
 
 
 @pytest.mark.filterwarnings("default")  # those of other people's libraries are theirs
-@pytest.mark.parametrize("name", ["probe", "step_size", "curvature", "text"])
+@pytest.mark.parametrize("name", ["probe", "doctor", "step_size", "curvature", "text"])
 def test_the_pages_on_deep_networks_run(name, reader):
     # Whole trainers are run in tests/deep/test_adapters.py.
     texts = [text for text in blocks(DOCS / f"{name}.md") if "Trainer(" not in text]

@@ -1,5 +1,6 @@
 from . import compaction as compaction
 from . import deep as deep
+from . import diagnosis as diagnosis
 from . import dynamics as dynamics
 from . import experiments as experiments
 from . import jobs as jobs

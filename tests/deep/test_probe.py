@@ -1,6 +1,7 @@
 import copy
 import pickle
 import warnings
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -9,7 +10,18 @@ import xarray as xr
 from torch import nn
 
 from largestep.deep import Probe
-from largestep.deep.measures import Sharpness, Sparsity
+from largestep.deep.measures import (
+    Activity,
+    BatchSharpness,
+    GradientNoise,
+    Measure,
+    Quantity,
+    Sharpness,
+    Sparsity,
+    SpectralDensity,
+    StepSize,
+)
+from largestep.figures.probe import draw_probe
 from largestep.metrics import feature_sparsity
 
 
@@ -265,3 +277,54 @@ def test_loggers_hear_of_every_measurement(inputs):
 def test_bad_settings_are_refused(inputs, settings, error, message):
     with pytest.raises(error, match=message):
         Probe(network(), inputs, **settings)
+
+
+def test_a_report_says_what_is_wrong_and_what_was_not_recorded(inputs):
+    model = network()
+    with torch.no_grad():
+        model[0].bias.fill_(-10)
+        model[1].bias.fill_(-100)
+    probe = Probe(model, inputs, every=10)
+    train(model, inputs, probe, steps=30)
+    report = probe.report()
+    assert {finding.name for finding in report.findings} >= {"dead units", "collapse near"}
+    assert "Activity() does" in str(report)
+    probe = Probe(network(), inputs, every=10, measures=[Sparsity(), Activity()])
+    for step in range(30):
+        probe.step(0.9**step)
+    assert probe.report().findings == ()
+
+
+def test_all_that_measures_give_is_drawn(inputs):
+    class Own(Measure):
+        quantities = MappingProxyType(
+            {
+                "own": Quantity("what is mine"),
+                "own_by_module": Quantity("what is mine", "module"),
+                "other": Quantity("another thing", "head"),
+            }
+        )
+        cost = "nothing"
+
+        def measure(self, subject):
+            return {"own": 1.0, "own_by_module": {"a": 0.5, "b": np.nan}, "other": {"c": 2.0}}
+
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    measures = [
+        *(Sparsity(), Activity(), Own(), StepSize(optimizer)),
+        *(GradientNoise(), BatchSharpness(), SpectralDensity(16, steps=3, starts=2)),
+    ]
+    batches = list(zip(inputs.split(8), inputs[:, :2].split(8), strict=True))
+    probe = Probe(model.eval(), batches, measures=measures, loss_function=nn.MSELoss(), every=1)
+    probe.step(0.1)
+    drawing = draw_probe(probe.dataset())
+    drawing.canvas.draw()
+    told = " ".join(ax.get_ylabel().replace("\n", " ") for ax in drawing.axes)
+    for measure in measures[1:]:
+        for name, quantity in measure.quantities.items():
+            if name not in ("spectrum", "edge", "batch_size") and not name.endswith("_error"):
+                assert quantity.long_name in told
+    assert "Hessian eigenvalue" in told
+    only = Probe(model, batches, measures=[Own()])
+    assert len(draw_probe(only.dataset()).axes) == 3

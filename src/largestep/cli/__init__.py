@@ -6,6 +6,7 @@ import sys
 from largestep.cli import catalogue as catalogue
 from largestep.cli import clean as clean
 from largestep.cli import compact as compact
+from largestep.cli import doctor as doctor
 from largestep.cli import find_step as find_step
 from largestep.cli import measure as measure
 from largestep.cli import report as report
@@ -15,7 +16,7 @@ from largestep.cli import train as train
 from largestep.cli import verify as verify
 
 # isort: on
-from largestep.cli.app import app
+from largestep.cli.app import app, printable
 
 __all__ = ["main"]
 
@@ -25,7 +26,5 @@ def main() -> None:
     try:
         app()
     except (MemoryError, ModuleNotFoundError, OSError, TypeError, ValueError) as error:
-        # A name from a file may hold what a terminal takes for a command.
-        text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(error))
-        print(f"largestep: {text}", file=sys.stderr)
+        print(f"largestep: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)

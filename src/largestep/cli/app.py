@@ -27,6 +27,7 @@ __all__ = [
     "app",
     "piped",
     "place",
+    "printable",
     "stoppable",
 ]
 
@@ -94,6 +95,11 @@ def stoppable(then: str) -> Callable[[Callable[..., None]], Callable[..., None]]
         return run
 
     return decorate
+
+
+def printable(text: str) -> str:
+    """Return text without what a terminal takes for a command, as a name from a file may hold."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Batches of inputs: how many they hold, copies of the first, a loader that notices nothing."""
 
 import copy
+import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +17,14 @@ __all__ = [
     "Batch",
     "checked",
     "count_inputs",
+    "cut",
+    "fingerprint",
     "flattened",
+    "labelled",
     "loader_restored",
     "mapped",
     "moved",
+    "part",
     "take",
 ]
 
@@ -59,7 +64,7 @@ def take(batches: Iterable[Batch] | Tensor, count: int) -> list[Batch]:
         for batch in read:
             size = min(count_inputs(batch), left)
             if size > 0:
-                taken.append(_first(batch, size))
+                taken.append(part(batch, 0, size))
             left -= size
             if left == 0:
                 break
@@ -127,12 +132,55 @@ def moved(batch: Batch, model: nn.Module) -> Batch:
     return mapped(batch, lambda x: x.to(device_of(model), copy=True))
 
 
-def _first(batch: Batch, count: int) -> Batch:
-    """Return a copy of the first inputs of a batch, and of what is not one row for each."""
+def part(batch: Batch, first: int, last: int) -> Batch:
+    """Return a copy of a batch from one input to before another, and of what has no rows."""
     size = count_inputs(batch)
     return mapped(
-        batch, lambda x: (x[:count] if x.ndim > 0 and len(x) == size else x).detach().clone()
+        batch, lambda x: (x[first:last] if x.ndim > 0 and len(x) == size else x).detach().clone()
     )
+
+
+def cut(batches: Sequence[Batch], size: int) -> list[Batch]:
+    """Return pieces of so many inputs, each from within one batch; what is left over is dropped."""
+    return [
+        part(batch, first, first + size)
+        for batch in batches
+        for first in range(0, count_inputs(batch) - size + 1, size)
+    ]
+
+
+def labelled(batch: Batch) -> tuple[Any, Tensor]:
+    """Return inputs and targets: a pair of tensors, or a dictionary of arguments and its labels.
+
+    Raises
+    ------
+    TypeError
+        If the batch is neither.
+    """
+    if isinstance(batch, Mapping) and isinstance(batch.get("labels"), Tensor):
+        return batch, batch["labels"]
+    if (
+        isinstance(batch, (tuple, list))
+        and len(batch) == 2
+        and all(isinstance(entry, Tensor) for entry in batch)
+    ):
+        return batch[0], batch[1]
+    raise TypeError(
+        "a batch must be a pair of tensors (inputs, targets), or a dictionary of the "
+        f"model's arguments with labels, got {type(batch).__name__}"
+        + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
+    )
+
+
+def fingerprint(batches: Sequence[Batch]) -> str:
+    """Return a digest of the tensors in batches: whether two have the same inputs."""
+    found = hashlib.sha256()
+    for value in flattened(list(batches)):
+        if isinstance(value, Tensor):
+            held = value.detach().cpu().contiguous()
+            found.update(f"{held.dtype}{tuple(held.shape)}".encode())
+            found.update(held.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()[:32]
 
 
 def count_inputs(batch: Batch) -> int:

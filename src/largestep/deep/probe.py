@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from largestep import _checks, _files, metrics
 from largestep.deep._held import Held
 from largestep.deep._untouched import untouched, unwrapped
-from largestep.deep.batches import Batch, take
+from largestep.deep.batches import Batch, fingerprint, take
 from largestep.deep.features import Layer, Layers, Units, gather
 from largestep.deep.measures.base import LossFunction, Measure, Subject
 from largestep.deep.measures.record import Record, together
 from largestep.deep.measures.sharpness import Sharpness
 from largestep.deep.measures.sparsity import Sparsity
+from largestep.diagnosis import Diagnosis, diagnose
 from largestep.metrics import Plateau
 
 __all__ = ["Logger", "Probe"]
@@ -162,8 +163,10 @@ class Probe:
         record = Record(self._record.quantities)
         subject = self._subject()
         for measure in self.measures:
+            kept = measure.state_dict()
             with untouched(self.model):
                 record.add(self.steps, measure.measure(subject))
+            measure.load_state_dict(kept)  # what compares with the last measurement
         return record.dataset().isel(step=0)
 
     def step(self, loss: float | Tensor | None = None) -> dict[str, float] | None:
@@ -210,6 +213,14 @@ class Probe:
             raise ValueError("a plateau needs the losses: give them to probe.step(loss)")
         return metrics.plateau(np.array(list(losses)), np.array(list(losses.values())))
 
+    def report(self) -> Diagnosis:
+        """Return what seems wrong with the training up to now: see `largestep.diagnosis`.
+
+        Printed, it says for each finding the evidence, the threshold and what to try, and which
+        measures are missing for what could not be judged.
+        """
+        return diagnose(self.dataset())
+
     def dataset(self) -> xr.Dataset:
         """Return what was recorded.
 
@@ -242,10 +253,24 @@ class Probe:
             "losses": self._numbers(),
             "records": self._record.state_dict(),
             "measures": kept,
+            "inputs": fingerprint(self.batches),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Go on from what `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If a measure that compares with an earlier one would do so at other inputs.
+        """
+        if state["measures"] and state["inputs"] != fingerprint(self.batches):
+            names = " and ".join(type(self.measures[int(i)]).__name__ for i in state["measures"])
+            raise ValueError(
+                "batches must be those of the checkpoint, the same inputs in the same order, for "
+                f"{names} to compare with; got others: give them in a fixed order, as with "
+                "shuffle=False"
+            )
         self.steps = state["steps"]
         if self._pace is not None:
             self._pace.first = None

@@ -194,13 +194,40 @@ class SpectralDensity:
     Attributes
     ----------
     eigenvalues, density : the density on an even grid, of integral 1 by the trapezoidal rule.
+    standard_error : of the density at each point, over the starts; NaN for a single start.
     nodes, weights : the discrete measure, of sum 1, that it smooths.
+    start : the start, from 0, that each node is of.
     """
 
     eigenvalues: np.ndarray
     density: np.ndarray
+    standard_error: np.ndarray
     nodes: np.ndarray
     weights: np.ndarray
+    start: np.ndarray
+
+    def shares(self, edges: Float[np.ndarray, " k"]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the share of the eigenvalues between successive edges, and its standard error.
+
+        Both from the discrete measure, unsmoothed: (k − 1,), the upper edge of the last interval
+        belongs to it. The error is over the starts, NaN for a single one.
+
+        Parameters
+        ----------
+        edges : increasing; −∞ and ∞ may be among them.
+        """
+        edges = np.asarray(edges, dtype=np.float64)
+        starts = int(self.start.max()) + 1
+        if not np.isfinite(self.nodes).all():
+            nothing = np.full(len(edges) - 1, np.nan)
+            return nothing, nothing
+        of_start = np.stack(
+            [
+                np.histogram(self.nodes[mine], edges, weights=starts * self.weights[mine])[0]
+                for mine in (self.start == number for number in range(starts))
+            ]
+        )
+        return of_start.mean(axis=0), _standard_error(of_start)
 
 
 def spectral_density(
@@ -249,15 +276,28 @@ def spectral_density(
     found = [_quadrature(multiply, _signs(rng, p, 1)[:, 0], steps) for _ in range(starts)]
     nodes = np.concatenate([nodes for nodes, _ in found])
     weights = np.concatenate([weights for _, weights in found]) / starts
+    start = np.repeat(np.arange(starts), [len(nodes) for nodes, _ in found])
     if not np.isfinite(nodes).all():
         nothing = np.full(points, np.nan)
-        return SpectralDensity(nothing, nothing, nodes, weights)
+        return SpectralDensity(nothing, nothing, nothing, nodes, weights, start)
     # An operator that is a multiple of the identity has one node.
     spread = np.ptp(nodes) if np.ptp(nodes) > 0 else max(np.abs(nodes).max(), 1.0)
     deviation = width * spread
     grid = np.linspace(nodes.min() - 5 * deviation, nodes.max() + 5 * deviation, points)
-    density = np.exp(-(((grid[:, None] - nodes) / deviation) ** 2) / 2) @ weights
-    return SpectralDensity(grid, density / np.trapezoid(density, grid), nodes, weights)
+    widened = np.exp(-(((grid[:, None] - nodes) / deviation) ** 2) / 2) * weights
+    of_start = starts * np.stack([widened[:, start == s].sum(axis=1) for s in range(starts)])
+    density = of_start.mean(axis=0)
+    area = np.trapezoid(density, grid)
+    error = _standard_error(of_start) / area
+    return SpectralDensity(grid, density / area, error, nodes, weights, start)
+
+
+def _standard_error(samples: np.ndarray) -> np.ndarray:
+    """Return the standard error of the mean over the first axis; NaN for a single sample."""
+    if len(samples) < 2:
+        return np.full(samples.shape[1:], np.nan)
+    error: np.ndarray = samples.std(axis=0, ddof=1) / len(samples) ** 0.5
+    return error
 
 
 def _quadrature(multiply: Multiply, start: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:

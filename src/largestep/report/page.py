@@ -16,7 +16,18 @@ from largestep.experiments.experiment import Experiment, Slide
 from largestep.figures.labels import readable
 from largestep.report import words
 
-__all__ = ["LeftOut", "Made", "NotRun", "Picture", "Section", "Tally", "write_claims", "write_page"]
+__all__ = [
+    "LeftOut",
+    "Made",
+    "NotRun",
+    "Picture",
+    "Section",
+    "Tally",
+    "data_uri",
+    "environment",
+    "write_claims",
+    "write_page",
+]
 
 
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
@@ -130,7 +141,7 @@ class Section:
         return Picture(
             f"{self.experiment.name}-{Path(name).stem}",
             f"{self.folder.name}/{name}",
-            _data_uri(self.folder / name),
+            data_uri(self.folder / name),
             said.get("text", self.experiment.shows).replace("{seeds}", seeds),
             said.get("alt", f"{self.experiment.title}: {self.experiment.shows}"),
             moves=name.endswith(".gif"),
@@ -262,6 +273,24 @@ def false_alarms(claims: list[dict[str, Any]]) -> float:
     return sum((1.0 - claim["level"]) / 2 for claim in claims if claim["level"] is not None)
 
 
+def environment() -> jinja2.Environment:
+    """Return what makes pages of the templates."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("largestep.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "number": words.number,
+        "bound": words.bound,
+        "interval": words.interval,
+        "prose": words.prose,
+        "readable": readable,
+    }
+    return made
+
+
 def write_page(
     path: Path,
     sections: list[Section],
@@ -279,19 +308,6 @@ def write_page(
     left_out : those whose results can't be shown.
     made : how it was.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("largestep.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": words.number,
-        "bound": words.bound,
-        "interval": words.interval,
-        "prose": words.prose,
-        "readable": readable,
-    }
     claims = [claim for section in sections for claim in section.claims]
     played = [
         (name, section.experiment.name, played[name])
@@ -299,18 +315,22 @@ def write_page(
         for section in sections
         if name in (played := _play(section))
     ]
-    page = environment.get_template("page.html").render(
-        sections=sections,
-        not_run=not_run,
-        left_out=left_out,
-        rows=rows(sections, not_run, left_out),
-        tallies=tallies(sections),
-        verdicts=VERDICTS,
-        claims=claims,
-        false_alarms=false_alarms(claims),
-        confirmed=any(section.confirmed for section in sections),
-        played=played,
-        made=made,
+    page = (
+        environment()
+        .get_template("page.html")
+        .render(
+            sections=sections,
+            not_run=not_run,
+            left_out=left_out,
+            rows=rows(sections, not_run, left_out),
+            tallies=tallies(sections),
+            verdicts=VERDICTS,
+            claims=claims,
+            false_alarms=false_alarms(claims),
+            confirmed=any(section.confirmed for section in sections),
+            played=played,
+            made=made,
+        )
     )
     _files.write_bytes(path, page.encode())
 
@@ -349,7 +369,7 @@ def _play(section: Section) -> dict[str, Any]:
     return found
 
 
-def _data_uri(path: Path) -> str:
+def data_uri(path: Path) -> str:
     """Return a picture as an address of its own; text is shorter as text."""
     if path.suffix == ".svg":
         text = re.sub(

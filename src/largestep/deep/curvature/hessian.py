@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from largestep.deep.batches import checked, count_inputs, loader_restored
+from largestep.deep.batches import checked, count_inputs, labelled, loader_restored
 from largestep.deep.curvature.function import ModelFunction
 
-__all__ = ["GaussNewton", "Hessian"]
+__all__ = ["GaussNewton", "Hessian", "loss_gradients"]
 
 Batches = Iterable[tuple[Tensor, Tensor] | Mapping[str, Any]]
 
@@ -71,25 +72,13 @@ class _Curvature(LinearOperator):
     ) -> Callable[[list[Tensor]], tuple[Tensor, ...]]:
         """Return the product with vectors for the mean loss of a batch."""
 
-    def _batch_loss(self, outputs: Any, y: Tensor) -> Tensor:
-        loss = self._loss(outputs, y)
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"loss must return the mean over a batch, one number, got {found}")
-        return loss.reshape(())
-
     def _total_gradient(self, seed: int) -> tuple[int, float, np.ndarray]:
         examples, total = 0, 0.0
         gradient = torch.zeros(self.shape[0], dtype=torch.float64, device=self._function.device)
         with self._pass(seed) as batches:
-            for x, y in batches:
-                leaves = self._function.leaves()
-                loss = self._batch_loss(self._function.outputs(leaves, x), y)
-                inputs = count_inputs(x)
-                gradient += inputs * _flat(
-                    torch.autograd.grad(loss, leaves, materialize_grads=True)
-                )
-                total += inputs * loss.item()
+            for inputs, loss, own in _gradients(self._function, self._loss, batches):
+                gradient += inputs * own
+                total += inputs * loss
                 examples += inputs
         if examples == 0:
             raise ValueError("batches must hold at least one example, got none")
@@ -101,21 +90,7 @@ class _Curvature(LinearOperator):
         with self._function.undisturbed(), loader_restored(self._batches) as batches:
             # What is random in the loss then differs between the first two passes.
             torch.manual_seed(seed)
-            yield map(self._pair, batches)
-
-    def _pair(self, batch: Any) -> tuple[Any, Tensor]:
-        labelled = isinstance(batch, Mapping) and isinstance(batch.get("labels"), Tensor)
-        if not labelled and not (
-            isinstance(batch, (tuple, list))
-            and len(batch) == 2
-            and all(isinstance(part, Tensor) for part in batch)
-        ):
-            raise TypeError(
-                "a batch must be a pair of tensors (inputs, targets), or a dictionary of the "
-                f"model's arguments with labels, got {type(batch).__name__}"
-            )
-        x, y = (batch, batch["labels"]) if labelled else batch
-        return x, y.to(self._function.device)
+            yield (_pair(self._function, batch) for batch in batches)
 
 
 class Hessian(_Curvature):
@@ -164,7 +139,7 @@ class Hessian(_Curvature):
     def _on_batch(
         self, leaves: list[Tensor], x: Any, y: Tensor
     ) -> Callable[[list[Tensor]], tuple[Tensor, ...]]:
-        loss = self._batch_loss(self._function.outputs(leaves, x), y)
+        loss = _mean(self._loss, self._function.outputs(leaves, x), y)
         gradient = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
         return lambda vector: _pulled_back(gradient, leaves, vector)
 
@@ -188,13 +163,88 @@ class GaussNewton(_Curvature):
         u = torch.zeros_like(outputs, requires_grad=True)
         pulled = torch.autograd.grad(outputs, leaves, u, create_graph=True, materialize_grads=True)
         at = outputs.detach().requires_grad_()
-        slope = torch.autograd.grad(self._batch_loss(at, y), at, create_graph=True)
+        slope = torch.autograd.grad(_mean(self._loss, at, y), at, create_graph=True)
 
         def multiply(vector: list[Tensor]) -> tuple[Tensor, ...]:
             pushed = _pulled_back(pulled, [u], vector)
             return _pulled_back((outputs,), leaves, _pulled_back(slope, [at], pushed))
 
         return multiply
+
+
+def loss_gradients(
+    model: nn.Module, loss: Callable[[Any, Tensor], Tensor], batches: Batches
+) -> Float[np.ndarray, "batches p"]:
+    """Return the gradient of the mean loss of each batch, by the trainable parameters.
+
+    The model runs in its own mode, dropout and all, and stays as it is.
+
+    Parameters
+    ----------
+    model, loss, batches : as for `Hessian`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a batch is none, or the loss is no unweighted mean.
+    """
+    function = ModelFunction(model, evaluation=False)
+    _refuse_other_means(loss)
+    with function.undisturbed():
+        pairs = (_pair(function, batch) for batch in batches)
+        found = [gradient.cpu() for _, _, gradient in _gradients(function, loss, pairs)]
+    return torch.stack(found).numpy()
+
+
+def _gradients(
+    function: ModelFunction,
+    loss: Callable[[Any, Tensor], Tensor],
+    batches: Iterable[tuple[Any, Tensor]],
+) -> Iterator[tuple[int, float, Tensor]]:
+    """Yield the examples of each batch, its mean loss, and the gradient of that."""
+    for number, (x, y) in enumerate(batches):
+        leaves = function.leaves()
+        outputs = function.outputs(leaves, x)
+        value = _mean(loss, outputs, y)
+        if number == 0:
+            _refuse_a_sum(loss, value.item(), outputs, y)
+        gradient = torch.autograd.grad(value, leaves, materialize_grads=True)
+        yield count_inputs(x), value.item(), _flat(gradient)
+
+
+def _pair(function: ModelFunction, batch: Any) -> tuple[Any, Tensor]:
+    x, y = labelled(batch)
+    return x, y.to(function.device)
+
+
+def _mean(loss: Callable[[Any, Tensor], Tensor], outputs: Any, y: Tensor) -> Tensor:
+    value = loss(outputs, y)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"loss must return the mean over a batch, one number, got {found}")
+    return value.reshape(())
+
+
+def _refuse_a_sum(
+    loss: Callable[[Any, Tensor], Tensor], whole: float, outputs: Any, y: Tensor
+) -> None:
+    """Refuse a loss that adds up over two parts of a batch where a mean weighs them."""
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != y.shape[:1] or len(y) < 2:
+        return
+    middle = len(y) // 2
+    with torch.no_grad():
+        first, rest = (
+            _mean(loss, outputs[part], y[part]).item()
+            for part in (slice(middle), slice(middle, None))
+        )
+    mean = (middle * first + (len(y) - middle) * rest) / len(y)
+    near = 1e-3 * (abs(first) + abs(rest))
+    if abs(whole - (first + rest)) < near < abs(whole - mean):
+        raise ValueError(
+            "loss must be the plain mean over a batch's examples, got a sum: of the first batch "
+            f"it is {whole:.3g}, of its halves {first:.3g} and {rest:.3g}; divide by the number "
+            "of examples"
+        )
 
 
 def _pulled_back(

@@ -1,7 +1,15 @@
+from .activity import Activity as Activity
 from .base import Measure as Measure
 from .base import Quantity as Quantity
 from .base import Subject as Subject
+from .batch_hessian import BatchHessian as BatchHessian
+from .batch_sharpness import BatchSharpness as BatchSharpness
 from .errors import Errors as Errors
+from .gradient_noise import GradientNoise as GradientNoise
 from .movement import Movement as Movement
+from .opposition import Opposition as Opposition
 from .sharpness import Sharpness as Sharpness
 from .sparsity import Sparsity as Sparsity
+from .spectral_density import SpectralDensity as SpectralDensity
+from .step_size import StepSize as StepSize
+from .subspace import Subspace as Subspace

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from largestep.deep._untouched import without_a_trace
-from largestep.deep.batches import Batch, moved
+from largestep.deep.batches import Batch, count_inputs, cut, moved
+from largestep.deep.curvature.hessian import Hessian
 from largestep.deep.features import Layer, forward_by_default
 
 __all__ = ["LossFunction", "Measure", "Need", "Quantity", "Subject", "Values"]
@@ -87,6 +88,11 @@ class Subject:
             self._outputs = self._run(self.batches)
         return self._outputs
 
+    def hessian(self, batches: Sequence[Batch]) -> Hessian:
+        """Return the Hessian of the loss on batches, in the model's own mode."""
+        assert self.loss_function is not None  # a probe asks for it first
+        return Hessian(self.model, self.loss_function, batches)
+
     def _run(self, batches: Sequence[Batch]) -> list[Any]:
         with without_a_trace(self.model):
             return [self._forward(self.model, moved(batch, self.model)) for batch in batches]
@@ -147,3 +153,22 @@ def pairs(batches: Sequence[Batch], measure: str) -> list[tuple[Tensor, Tensor]]
                 + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
             )
     return [tuple(batch) for batch in batches]
+
+
+def pieces(batches: Sequence[Batch], batch_size: int | None) -> list[Batch]:
+    """Return batches as they are, or cut to one size.
+
+    Raises
+    ------
+    ValueError
+        If none holds so many examples.
+    """
+    if batch_size is None:
+        return list(batches)
+    found = cut(batches, batch_size)
+    if not found:
+        raise ValueError(
+            f"batch_size must be at most {max(map(count_inputs, batches))}, the examples of the "
+            f"probe's largest batch, got {batch_size}"
+        )
+    return found

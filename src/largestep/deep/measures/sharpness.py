@@ -5,7 +5,6 @@ from types import MappingProxyType
 
 from largestep import _checks
 from largestep.deep.batches import take
-from largestep.deep.curvature.hessian import Hessian
 from largestep.deep.measures.base import Measure, Quantity, Subject, Values
 from largestep.metrics.spectrum import largest_eigenvalues
 
@@ -46,8 +45,6 @@ class Sharpness(Measure):
 
     def measure(self, subject: Subject) -> Values:
         """Return the sharpness."""
-        assert subject.loss_function is not None
-        batches = take(subject.batches, self.inputs)
-        hessian = Hessian(subject.model, subject.loss_function, batches)
+        hessian = subject.hessian(take(subject.batches, self.inputs))
         found = largest_eigenvalues(hessian, tolerance=self.tolerance, seed=self.seed)
         return {"sharpness": float(found.values[0])}

@@ -69,9 +69,7 @@ class Sparsity(Measure):
         ValueError
             If an activation is not finite.
         """
-        above = 0.0
-        if self.smooth_threshold > 0 and not layer.rectified:
-            above = self.smooth_threshold * float(layer.features.double().square().mean().sqrt())
+        above = active_above(layer, self.smooth_threshold)
         return feature_sparsity(layer.features, self.correlation_threshold, active_above=above)
 
     def measure(self, subject: Subject) -> Values:
@@ -93,3 +91,10 @@ class Sparsity(Measure):
             for quantity in found:
                 found[quantity][name] = np.nan
         return found
+
+
+def active_above(layer: Layer, smooth_threshold: float) -> float:
+    """Return above what a unit counts as active: 0, or of smooth units a share of the layer's."""
+    if smooth_threshold == 0 or layer.rectified:
+        return 0.0
+    return smooth_threshold * float(layer.features.double().square().mean().sqrt())
