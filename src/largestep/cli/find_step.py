@@ -59,7 +59,7 @@ def find_step(
         kappa=kappa,
     )
     history = {
-        name: np.where(np.isnan(values), None, values).tolist()  # JSON has no NaN
+        name: np.where(np.isnan(values), np.array(None), values).tolist()  # JSON has no NaN
         for name, values in found.history.items()
     }
     record = {

@@ -169,7 +169,7 @@ def _again(trainer: Trainer, parts: list[tuple[Any, int]]) -> Callable[[], Tenso
 
     def again() -> Tensor:
         with untouched(module):
-            module.log = _nothing
+            module.log = _nothing  # type: ignore[method-assign]
             outputs = [trainer.strategy.training_step(*part[:count]) for part in parts]
         losses = [loss for loss in map(_loss, outputs) if loss is not None]
         return sum(losses[1:], losses[0]) / len(losses)

@@ -239,8 +239,10 @@ def load_search(spec: str) -> tuple[nn.Module, Any, Any, Any]:
         raise ValueError(f"what to train must be FILE.py:function, got {spec!r}")
     made = load_made(Path(file), function)
     parts = list(made) if isinstance(made, tuple | list) else [made]
-    wanted = (nn.Module, Iterable, Callable, Callable)
-    if len(parts) not in (3, 4) or not all(map(isinstance, parts, wanted)):
+    wanted: tuple[Any, ...] = (nn.Module, Iterable, Callable, Callable)
+    if len(parts) not in (3, 4) or not all(
+        isinstance(part, kind) for part, kind in zip(parts, wanted, strict=False)
+    ):
         raise TypeError(
             f"{spec} must return the model, the batches and a function loss(model, batch), and "
             "perhaps a function that makes the optimizer of parameters; got "

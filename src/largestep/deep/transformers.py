@@ -181,7 +181,7 @@ class ControllerCallback(_Kept):
         compute, take_step = trainer.compute_loss, trainer.training_step
 
         def compute_loss(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            call = partial(compute, model, dict(inputs), *args, **kwargs)
+            call: Any = partial(compute, model, dict(inputs), *args, **kwargs)
             loss = compute(model, inputs, *args, **kwargs)
             if isinstance(loss, Tensor):
                 self._calls.append((call, loss.detach()))

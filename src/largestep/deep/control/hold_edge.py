@@ -495,9 +495,9 @@ class HoldEdge(Steering):
             self._alive = torch.stack(alive) if alive else torch.zeros(0)
 
 
-def _norm(tensors: list[torch.Tensor]) -> torch.Tensor:
+def _norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the norm of all, on the first one's device; get_total_norm takes twice as long."""
-    norms = torch._foreach_norm(tensors)
+    norms = torch._foreach_norm(list(tensors))
     return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
 
 

@@ -126,7 +126,7 @@ def _batches(examples: int, epochs: int, order: Any) -> "Sequence[Tensor]":
 
     whole = examples // _BATCH * _BATCH
     drawn = [torch.randperm(examples, generator=order)[:whole] for _ in range(epochs)]
-    return torch.cat(drawn).split(_BATCH)  # type: ignore[no-any-return, no-untyped-call]
+    return torch.cat(drawn).split(_BATCH)  # type: ignore[no-untyped-call]
 
 
 def _ends(model: Any, train: "tuple[Tensor, Tensor]", test: "tuple[Tensor, Tensor]") -> Any:
