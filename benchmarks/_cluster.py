@@ -7,7 +7,6 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -30,17 +29,18 @@ def slots(processes: int, threads: int, minutes: float) -> None:
     Workers that only sleep stand for a cluster that is larger than this machine. A block passes
     through the scheduler as on a real one; connections are fewer, as many slots share a process.
     """
-    from distributed import Client, LocalCluster
+    import distributed
 
+    dask: Any = distributed
     number = processes * threads
     with (
-        LocalCluster(
+        dask.LocalCluster(
             n_workers=processes,
             threads_per_worker=threads,
             host="127.0.0.1",
             dashboard_address=None,
         ) as local,
-        Client(local, set_as_default=False) as client,
+        dask.Client(local, set_as_default=False) as client,
     ):
         items = np.arange(int(number * minutes * 60 / EACH))
         blocks, cpu, started = 0, time.process_time(), time.perf_counter()
@@ -63,9 +63,8 @@ def slots(processes: int, threads: int, minutes: float) -> None:
         )
 
 
-def _sleep(each: float, items: Sequence[int]) -> list[int]:
+def _sleep(each: float, items: np.ndarray) -> None:
     time.sleep(each * len(items))
-    return list(items)
 
 
 def trajectories(number: int, workers: int) -> None:

@@ -9,7 +9,7 @@ from largestep.dynamics import GD, SGD, Dynamics, simulate
 from largestep.experiments.budget import Budget
 from largestep.experiments.data_seeds import over_data
 from largestep.measures import Measure, curvature, predictions, weighted_variation
-from largestep.networks import ReLU
+from largestep.networks import Network, ReLU
 from largestep.problems import Problem
 from largestep.schedules import exponential
 from largestep.store import Results
@@ -91,7 +91,7 @@ def _one(
     ).isel(seed=0, drop=True)
 
 
-def _misfit(network: ReLU, problem: Problem, thetas: np.ndarray) -> np.ndarray:
+def _misfit(network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
     """Return what the bound gains where the network does not fit."""
     residuals = np.abs(network.predict(thetas, problem.x_train) - problem.y_train)
     misfit: np.ndarray = np.mean(residuals * np.hypot(1.0, problem.x_train[:, 0]), axis=1)

@@ -40,7 +40,8 @@ def in_their_span(problem: Problem) -> Problem:
     training, at a fifth of the coordinates.
     """
     points = np.concatenate([problem.x_train, problem.test_inputs])
-    coordinates = np.ascontiguousarray(np.linalg.qr(points.T, mode="r").T)
+    _, triangle = np.linalg.qr(points.T)
+    coordinates = np.ascontiguousarray(triangle.T)
     return replace(
         problem,
         x_train=coordinates[: problem.n],
