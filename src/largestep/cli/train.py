@@ -18,7 +18,9 @@ __all__ = ["train"]
 @stoppable("The same command with --resume goes on.")
 def train(
     context: typer.Context,
-    preset: Annotated[str, typer.Argument(help="glyphs, digits, resnet18, densenet100, …")],
+    preset: Annotated[
+        str, typer.Argument(help="glyphs, digits, transformer, resnet18, densenet100, …")
+    ],
     schedule: Annotated[
         str,
         typer.Option(
@@ -63,6 +65,8 @@ def train(
     `largestep train digits --epochs 5`
 
     `largestep train glyphs --dataset glyphs:classes=36,noise=0.1`
+
+    `largestep train transformer --schedule edge`
 
     `largestep train resnet18 --setting sota --phase 0.3 --data cifar --precision bf16`
 

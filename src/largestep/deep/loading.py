@@ -25,7 +25,7 @@ Part = tuple[Tensor, Tensor | None]
 
 _NEEDED = {
     "settings": ("model", "model_settings"),
-    "data": ("name", "training examples", "channels", "classes"),
+    "data": ("name", "training examples", "classes"),
 }
 """What a run's configuration must say for its model and its data to be had again."""
 
@@ -189,7 +189,7 @@ def _described(folder: Path) -> nn.Module:
         return models.build(
             settings["model"],
             data["classes"],
-            channels=data["channels"],
+            **{name: data[name] for name in ("channels", "context") if name in data},
             **settings["model_settings"],
         )
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:

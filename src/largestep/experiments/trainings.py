@@ -22,12 +22,12 @@ from largestep.jobs.dask import DaskExecutor
 from largestep.jobs.processes import process_pool
 
 if TYPE_CHECKING:
-    from largestep.deep.data import Dataset
+    from largestep.deep.data import Examples
     from largestep.deep.training import Trained, Training
 
 __all__ = ["made_by", "run_all", "survived", "unneeded"]
 
-Work = Callable[["Trained", "Training", "Dataset"], xr.Dataset]
+Work = Callable[["Trained", "Training", Any], xr.Dataset]
 """Makes a dataset of a trained network, its settings and its data; a module's own function."""
 
 _Job = tuple["Training", Path | None]
@@ -37,7 +37,7 @@ def run_all(
     name: str,
     budget: Budget,
     schedules: "Mapping[str, Training]",
-    data: "Dataset",
+    data: "Examples",
     work: Work,
 ) -> xr.Dataset:
     """Train under every schedule with every seed, and put together what is made of the networks.
@@ -88,7 +88,7 @@ def run_all(
     )
 
 
-def survived(trained: "Trained", settings: "Training", data: "Dataset") -> xr.Dataset:
+def survived(trained: "Trained", settings: "Training", data: "Examples") -> xr.Dataset:
     """Return what was measured; where a network has collapsed it has also diverged: no values."""
     results = trained.results
     ended = np.fmin(results.diverged_at, results.collapsed_at)
@@ -100,7 +100,7 @@ def survived(trained: "Trained", settings: "Training", data: "Dataset") -> xr.Da
 
 def _done(
     jobs: Mapping[tuple[str, int], _Job],
-    data: "Dataset",
+    data: "Examples",
     work: Work,
     budget: Budget,
     progress: str | None,
@@ -126,7 +126,7 @@ def _done(
 
 def _done_elsewhere(
     jobs: Mapping[tuple[str, int], _Job],
-    data: "Dataset",
+    data: "Examples",
     work: Work,
     executor: Executor,
     progress: str | None,
@@ -185,7 +185,7 @@ def _write(folder: Path | None, content: Mapping[str, bytes]) -> None:
         _files.atomically(folder / name, partial(Path.write_bytes, data=content[name]))
 
 
-def _run(job: "Training", folder: Path | None, data: "Dataset", work: Work) -> xr.Dataset:
+def _run(job: "Training", folder: Path | None, data: "Examples", work: Work) -> xr.Dataset:
     from largestep.deep.training import train
 
     return work(train(job, data, out=folder, resume=folder is not None), job, data)

@@ -181,7 +181,7 @@ def test_settings_in_the_name_and_beside_it(tmp_path):
         ("glyphs:held_out_fonts=1", {}, ValueError, "held_out_fonts must be .*at most 0.9"),
         ("glyphs:seed=-1", {}, ValueError, "seed must be at least 0"),
         ("glyphs:size", {}, ValueError, "size must be an integer, got ''"),
-        ("glyphs:colour=3", {}, ValueError, "glyphs have images, .* as settings, got 'colour'"),
+        ("glyphs:colour=3", {}, ValueError, "the settings of glyphs are images, .*, got 'colour'"),
         ("glyphs:size=20", {"size": 20}, ValueError, "size must be given once"),
         ("digits:size=20", {}, ValueError, "digits has no settings"),
         ("digits", {"size": 20}, ValueError, "digits has no settings"),

@@ -70,7 +70,7 @@ def test_a_wider_class_count_only_changes_the_linear_layer():
 
 
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", SMALL)
 def test_every_parameter_learns_whatever_the_size_of_the_image(name, norm):
     model = small(name, norm=norm)
     normed = {"batch": nn.BatchNorm2d, "group": nn.GroupNorm, "none": nn.Identity}[norm]
@@ -87,7 +87,7 @@ def test_every_parameter_learns_whatever_the_size_of_the_image(name, norm):
     assert all(parameter.grad.any() for parameter in list(model.parameters())[:2])
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("size", [1, 8, 64])
 def test_sizes_from_one_pixel(name, size):
     assert small(name).eval()(torch.rand(1, 3, size, size)).shape == (1, 5)
@@ -118,7 +118,7 @@ def test_stages_are_named_in_order_and_their_features_are_not_negative(name, sha
         assert features.max() > 0
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", SMALL)
 def test_what_other_tools_need(name):
     model = small(name).eval()
     x = torch.rand(2, 3, 32, 32)
@@ -152,7 +152,7 @@ def test_a_model_compiles_to_one_graph(model):
     torch.testing.assert_close(compiled(x), expected)
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", SMALL)
 def test_the_seed_alone_fixes_the_weights(name):
     torch.manual_seed(5)
     first = small(name, seed=3).state_dict()

@@ -1,6 +1,6 @@
-"""Image data held whole on a device: digits, glyphs, CIFAR-10, CIFAR-100 and Tiny ImageNet."""
+"""Data held whole on a device: digits, glyphs, CIFAR-10, CIFAR-100, Tiny ImageNet, and text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,14 +10,28 @@ from torch import Tensor
 
 from largestep import _checks
 from largestep.deep.data.cifar import CIFAR10, CIFAR100
-from largestep.deep.data.dataset import Dataset, augment, permutation
+from largestep.deep.data.dataset import Dataset, Examples, Sequences, augment, permutation
 from largestep.deep.data.glyphs import Glyphs
+from largestep.deep.data.named import Named
+from largestep.deep.data.text import CHARACTERS, Text
 from largestep.deep.data.tiny_imagenet import TINY_IMAGENET
 
-__all__ = ["NAMES", "Dataset", "Glyphs", "augment", "load", "permutation"]
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "Examples",
+    "Glyphs",
+    "Sequences",
+    "Text",
+    "augment",
+    "load",
+    "permutation",
+]
 
 
 class _Source(Protocol):
+    """Where images come from."""
+
     @property
     def classes(self) -> int: ...
 
@@ -46,12 +60,13 @@ class _Digits:
         return x[train], y[train], x[test], y[test]
 
 
-_SOURCES: dict[str, _Source] = {
+_SOURCES: dict[str, _Source | Text] = {
     "digits": _Digits(),
     "glyphs": Glyphs(),
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
     "tiny-imagenet": TINY_IMAGENET,
+    "text": Text(),
 }
 
 NAMES = tuple(_SOURCES)
@@ -65,7 +80,7 @@ def load(
     train: int | None = None,
     download: bool = False,
     **settings: Any,
-) -> Dataset:
+) -> Dataset | Sequences:
     """Return a data set, read from scikit-learn or from its official archive, or made.
 
     Parameters
@@ -73,10 +88,13 @@ def load(
     name : one of `NAMES`. "digits" are scikit-learn's 1797 digits of 8 × 8 pixels, of which 797,
         always the same, are for testing. Tiny ImageNet is tested on its validation images.
         "glyphs" are letters, made as the settings of `Glyphs` say; the name may hold them too, as
-        in "glyphs:classes=36,noise=0.1", and that of the data set does.
+        in "glyphs:classes=36,noise=0.1", and that of the data set does. "text" is written by a
+        grammar, as the settings of `Text` say, and cut into `Sequences`.
     folder : holds the archive as published, or what it unpacks to; by default the current folder.
-        The digits need none. Glyphs, once made, are kept there, or in the user's folder of caches.
-    train : keep so many training images, always the same random ones; by default all, in order.
+        Digits and text need none. Glyphs, once made, are kept there, or in the user's folder of
+        caches.
+    train : keep so many training images, or sequences, always the same random ones; by default
+        all, in order.
     download : whether to fetch a missing archive into the folder. Nothing else uses the network.
 
     Raises
@@ -107,15 +125,26 @@ def load(
         raise ValueError(f"no data set is called {name!r}: choose from {', '.join(NAMES)}")
     source = _SOURCES[kind]
     usual = Path()
-    if isinstance(source, Glyphs):
-        source = Glyphs.named(name, **settings)
+    if isinstance(source, Named):
+        source = source.named(name, **settings)
         name, usual = source.name, source.folder
     elif settings or name != kind:
         raise ValueError(f"{kind} has no settings, got {name!r} with {settings}")
+    if isinstance(source, Text):
+        whole = Sequences.of(
+            name, *source.tokens(), context=source.context, classes=len(CHARACTERS)
+        )
+        kept = _kept(len(whole.x_train), train, name)
+        return replace(whole, x_train=whole.x_train[kept], y_train=whole.y_train[kept])
     x, y, x_test, y_test = source.read(Path(folder or usual).resolve(), download=download)
-    if train is not None and _checks.integer("train", train, at_least=1) != len(x):
-        if train > len(x):
-            raise ValueError(f"train must be at most {len(x)} for {name}, got {train}")
-        kept = permutation(len(x), seed=0, epoch=0)[:train]
-        x, y = x[kept], y[kept]
-    return Dataset.of(name, x, y, x_test, y_test, source.classes)
+    kept = _kept(len(x), train, name)
+    return Dataset.of(name, x[kept], y[kept], x_test, y_test, source.classes)
+
+
+def _kept(n: int, train: int | None, name: str) -> Tensor | slice:
+    """Return which training examples are kept."""
+    if train is None or _checks.integer("train", train, at_least=1) == n:
+        return slice(None)
+    if train > n:
+        raise ValueError(f"train must be at most {n} for {name}, got {train}")
+    return permutation(n, seed=0, epoch=0)[:train]

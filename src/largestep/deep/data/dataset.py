@@ -1,10 +1,11 @@
-"""A labelled image data set held as tensors, and what training does with it: shuffle, augment."""
+"""Labelled data held as tensors, and what training does with them: shuffle, augment."""
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,11 +14,51 @@ from torch import Tensor
 
 from largestep import _checks
 
-__all__ = ["Dataset", "augment", "digest_of", "permutation"]
+__all__ = ["Dataset", "Examples", "Sequences", "augment", "digest_of", "permutation"]
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Examples(ABC):
+    """Labelled data for training and testing, whole, on one device: images, or sequences.
+
+    Attributes
+    ----------
+    name : what they are called.
+    x_train, x_test : inputs.
+    y_train, y_test : labels from 0 to classes − 1.
+    classes : number of classes.
+    """
+
+    name: str
+    x_train: Shaped[Tensor, "n ..."]
+    y_train: Int64[Tensor, "n ..."]
+    x_test: Shaped[Tensor, "m ..."]
+    y_test: Int64[Tensor, "m ..."]
+    classes: int
+
+    @property
+    @abstractmethod
+    def size(self) -> dict[str, int]:
+        """What a model has to know of the inputs, by the name of its parameter."""
+
+    @abstractmethod
+    def normalise(self, inputs: Tensor) -> Tensor:
+        """Return inputs as a model takes them."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the data on the device."""
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if torch.is_tensor(value)
+        }
+        return replace(self, **moved)
+
+    def digest(self) -> str:
+        """Return what tells these inputs and labels from others."""
+        return digest_of((self.x_train, self.y_train, self.x_test, self.y_test))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Examples):
     """Labelled images for training and testing, whole, on one device.
 
     Attributes
@@ -68,11 +109,7 @@ class Dataset:
                     f"x_{part} must have shape (n, channels, height, width) and y_{part} (n,), "
                     f"got {tuple(x.shape)} and {tuple(y.shape)}"
                 )
-            if y.min() < 0 or y.max() >= classes:
-                raise ValueError(
-                    f"y_{part} must lie in 0, …, {classes - 1}, "
-                    f"got labels from {int(y.min())} to {int(y.max())}"
-                )
+            _check_range(f"y_{part}", y, classes)
         if x_train.shape[1:] != x_test.shape[1:]:
             raise ValueError(
                 f"training and test images must have one shape, got {tuple(x_train.shape[1:])} "
@@ -81,22 +118,93 @@ class Dataset:
         mean, std = _mean_and_std(x_train)
         return cls(name, x_train, y_train, x_test, y_test, classes, mean, std)
 
-    def to(self, device: torch.device | str) -> "Dataset":
-        """Return the data set on the device."""
-        moved: dict[str, Any] = {
-            name: value.to(device) for name, value in vars(self).items() if torch.is_tensor(value)
-        }
-        return replace(self, **moved)
-
-    def digest(self) -> str:
-        """Return what tells these images and labels from others."""
-        return digest_of((self.x_train, self.y_train, self.x_test, self.y_test))
+    @property
+    def size(self) -> dict[str, int]:
+        """The number of channels."""
+        return {"channels": self.x_train.shape[1]}
 
     def normalise(
         self, images: Shaped[Tensor, "n channels height width"]
     ) -> Float[Tensor, "n channels height width"]:
         """Return (images − mean)/std, channel by channel, in single precision."""
         return (images - self.mean[:, None, None]) / self.std[:, None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences(Examples):
+    """Sequences of tokens for training and testing, each labelled by the token that comes next.
+
+    Attributes
+    ----------
+    name : what it is called.
+    x_train, x_test : (n, context) tokens from 0 to classes − 1.
+    y_train, y_test : (n, context), of each token the one that follows.
+    classes : number of tokens.
+    """
+
+    x_train: Int64[Tensor, "n context"]
+    y_train: Int64[Tensor, "n context"]
+    x_test: Int64[Tensor, "m context"]
+    y_test: Int64[Tensor, "m context"]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        train: Int64[Tensor, " characters"],
+        test: Int64[Tensor, " characters"],
+        *,
+        context: int,
+        classes: int,
+    ) -> "Sequences":
+        """Return two texts cut into sequences, one after the other; what is left over is left out.
+
+        Parameters
+        ----------
+        name : what it is called.
+        train, test : the texts' tokens, from 0 to classes − 1.
+        context : length of a sequence.
+        classes : number of tokens.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If tokens are not 64-bit integers, or out of their range, or a text has fewer than
+            context + 1 of them.
+        """
+        context = _checks.integer("context", context, at_least=1)
+        classes = _checks.integer("classes", classes, at_least=1)
+        parts: list[Tensor] = []
+        for part, tokens in (("train", train), ("test", test)):
+            if tokens.dtype != torch.int64:
+                raise TypeError(f"{part} must be int64, got {tokens.dtype}")
+            if tokens.ndim != 1 or len(tokens) <= context:
+                raise ValueError(
+                    f"{part} must be one row of more than {context} tokens, "
+                    f"got shape {tuple(tokens.shape)}"
+                )
+            _check_range(part, tokens, classes)
+            used = (len(tokens) - 1) // context * context
+            parts += [tokens[start : start + used].view(-1, context) for start in (0, 1)]
+        x_train, y_train, x_test, y_test = parts
+        return cls(name, x_train, y_train, x_test, y_test, classes)
+
+    @property
+    def size(self) -> dict[str, int]:
+        """The length of the sequences."""
+        return {"context": self.x_train.shape[1]}
+
+    def normalise(self, inputs: Int64[Tensor, "n context"]) -> Int64[Tensor, "n context"]:
+        """Return the tokens as they are."""
+        return inputs
+
+
+def _check_range(name: str, labels: Tensor, classes: int) -> None:
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"{name} must lie in 0, …, {classes - 1}, "
+            f"got labels from {int(labels.min())} to {int(labels.max())}"
+        )
 
 
 def digest_of(tensors: Iterable[Tensor]) -> str:

@@ -10,9 +10,9 @@ import hashlib
 import json
 import sys
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numba
 import numpy as np
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from largestep import _checks, _files
 from largestep.deep.data.dataset import digest_of
+from largestep.deep.data.named import Named
 
 __all__ = ["CHARACTERS", "FONTS", "Glyphs", "cells"]
 
@@ -52,7 +53,7 @@ _PURPOSES = ("glyphs", "distractors", "ink", "noise", "labels", "fonts")
 
 
 @dataclass(frozen=True)
-class Glyphs:
+class Glyphs(Named):
     """What decides a set of glyphs, and its name.
 
     Every image shows one letter, whose character is the label, upon smaller ones, distractors. All
@@ -91,6 +92,8 @@ class Glyphs:
     True
     """
 
+    kind: ClassVar = "glyphs"
+
     images: int = 1500
     test_images: int = 1000
     classes: int = 20
@@ -122,38 +125,6 @@ class Glyphs:
         ):
             share = _checks.number(name, getattr(self, name), at_least=0.0, at_most=at_most)
             object.__setattr__(self, name, share)
-
-    @classmethod
-    def named(cls, name: str, **settings: Any) -> "Glyphs":
-        """Return the settings of a name, such as "glyphs:classes=36,noise=0.1", and further ones.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If there is no such setting (the error lists those there are), or one is given twice or
-            out of its range.
-        """
-        kinds = {field.name: int if field.type in (int, "int") else float for field in fields(cls)}
-        pairs = [part.partition("=") for part in name.partition(":")[2].split(",") if part]
-        given = [(key, value) for key, _, value in pairs] + list(settings.items())
-        found: dict[str, Any] = {}
-        for key, value in given:
-            if key not in kinds:
-                raise ValueError(f"glyphs have {', '.join(kinds)} as settings, got {key!r}")
-            if key in found:
-                raise ValueError(f"{key} must be given once, got {found[key]!r} and {value!r}")
-            found[key] = _number(key, value, kinds[key]) if isinstance(value, str) else value
-        return cls(**found)
-
-    @property
-    def name(self) -> str:
-        """The name that brings these settings back: it says those that are not the default's."""
-        others = [
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        ]
-        return f"glyphs:{','.join(others)}" if others else "glyphs"
 
     @property
     def folder(self) -> Path:
@@ -400,14 +371,6 @@ def _keep(cache: Path, recipe: str, parts: _Parts) -> None:
         _files.atomically(cache, lambda path: save_file(tensors, path, metadata=described))
     except (OSError, SafetensorError) as error:
         warnings.warn(f"the glyphs could not be kept in {cache}: {error}", stacklevel=2)
-
-
-def _number(name: str, text: str, kind: type) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        wanted = "an integer" if kind is int else "a number"
-        raise ValueError(f"{name} must be {wanted}, got {text!r}") from None
 
 
 def _files_of_fonts() -> list[Path]:

@@ -18,12 +18,14 @@ class Errors(Measure):
     """Mean cross-entropy and share of wrong answers, in evaluation mode.
 
     Quantities: loss and error, after the part's name, as in test_error. An output that is not
-    finite is a wrong answer.
+    finite is a wrong answer. Of sequences every token counts alike.
 
     Parameters
     ----------
     part : what the examples are called, "test" for instance; nothing by default.
-    batches : of (inputs, labels), taken once and kept; by default those of the probe.
+    batches : of (inputs, labels), taken once and kept; by default those of the probe. Labels have
+        shape (n,) where outputs have (n, classes), and (n, tokens) where they have (n, tokens,
+        classes).
     examples : the most to take of them.
     every : steps between measurements; None for the probe's.
 
@@ -59,8 +61,9 @@ class Errors(Measure):
         answers = subject.outputs(batches)
         if batches is None:
             batches = _labelled(subject.batches)
-        outputs = torch.cat([_scores(answer) for answer in answers]).float()
-        labels = torch.cat([labels for _, labels in batches]).to(outputs.device)
+        pairs_of_them = zip(answers, batches, strict=True)
+        outputs = torch.cat([_scores(a, labels) for a, (_, labels) in pairs_of_them]).float()
+        labels = torch.cat([labels.flatten() for _, labels in batches]).to(outputs.device)
         loss = functional.cross_entropy(outputs.double(), labels)
         wrong = (outputs.argmax(1) != labels) | ~outputs.isfinite().all(1)
         return {
@@ -72,16 +75,18 @@ class Errors(Measure):
 def _labelled(batches: list[Any] | Any) -> list[tuple[Tensor, Tensor]]:
     found = pairs(batches, "Errors")
     for _, labels in found:
-        if labels.dtype != torch.int64 or labels.ndim != 1:
+        if labels.dtype != torch.int64 or labels.ndim not in (1, 2):
             raise TypeError(
-                f"Errors needs labels of shape (n,) that are 64-bit integers, got {labels.dtype} "
-                f"of shape {tuple(labels.shape)}"
+                "Errors needs labels of shape (n,) or (n, tokens) that are 64-bit integers, got "
+                f"{labels.dtype} of shape {tuple(labels.shape)}"
             )
     return found
 
 
-def _scores(answer: Any) -> Tensor:
-    if not isinstance(answer, Tensor) or answer.ndim != 2:
+def _scores(answer: Any, labels: Tensor) -> Tensor:
+    """Return outputs as rows, one for each label."""
+    if not isinstance(answer, Tensor) or answer.shape[:-1] != labels.shape:
         found = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-        raise TypeError(f"Errors needs outputs of shape (n, classes), got {found}")
-    return answer
+        wanted = ", ".join(map(str, labels.shape))
+        raise TypeError(f"Errors needs outputs of shape ({wanted}, classes), got {found}")
+    return answer.flatten(0, -2)

@@ -1,8 +1,8 @@
-"""Image classifiers: residual, densely connected and VGG networks, for images of any size.
+"""Image classifiers, for images of any size, and a transformer that predicts the next token.
 
-All are chains of named parts that end in an average over positions and one linear layer. The
-parts named ``stage1``, ``stage2``, … are those whose features are measured: their outputs are
-never negative. Every non-linearity is a module of its own.
+All are chains of named parts that end in one linear layer, those for images after an average over
+positions. The parts named ``stage1``, ``stage2``, … are those whose features are measured; but for
+GELU these are never negative. Every non-linearity is a module of its own.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,12 @@ from torch import nn
 from largestep import _checks
 from largestep.deep.models.densenet import densenet100, densenet_bc100, small_densenet
 from largestep.deep.models.resnet import resnet18, resnet34, small_resnet
+from largestep.deep.models.transformer import transformer
 from largestep.deep.models.vgg import vgg16
 
 __all__ = [
     "NAMES",
+    "OF_TOKENS",
     "build",
     "densenet100",
     "densenet_bc100",
@@ -26,6 +28,7 @@ __all__ = [
     "small_densenet",
     "small_resnet",
     "stages",
+    "transformer",
     "vgg16",
 ]
 
@@ -39,11 +42,15 @@ _MODELS: dict[str, Callable[..., nn.Sequential]] = {
         densenet100,
         densenet_bc100,
         vgg16,
+        transformer,
     )
 }
 
 NAMES = tuple(_MODELS)
 """The models that `build` knows."""
+
+OF_TOKENS = ("transformer",)
+"""Those that take sequences of tokens; the others take images."""
 
 
 def build(name: str, classes: int, seed: int = 0, **settings: Any) -> nn.Sequential:
@@ -85,6 +92,7 @@ def stages(model: nn.Module) -> tuple[str, ...]:
     - Residual networks: the output of a stage's last block, after its ReLU.
     - Dense networks: all channels of a stage, after the normalisation and ReLU that follow it.
     - VGG: the output of a stage, after the maximum that halves the image.
+    - Transformers: the units of a block, between its two linear layers.
 
     The paper shows the last two stages.
 
@@ -93,7 +101,11 @@ def stages(model: nn.Module) -> tuple[str, ...]:
     ValueError
         If the model is not one of this package's, or is wrapped (compiled, distributed).
     """
-    found = tuple(name for name, _ in model.named_children() if name.startswith("stage"))
+    found = tuple(
+        f"{name}.units" if hasattr(part, "units") else name
+        for name, part in model.named_children()
+        if name.startswith("stage")
+    )
     if not found:
         raise ValueError(
             f"{type(model).__name__} has no stages: pass a model made by largestep.deep.models, "

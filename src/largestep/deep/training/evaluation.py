@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from largestep.deep import models
-from largestep.deep.data.dataset import Dataset, permutation
+from largestep.deep.data.dataset import Examples, permutation
 from largestep.deep.features import gather
 from largestep.deep.measures.base import Measure, Quantity, Subject
 from largestep.deep.measures.errors import Errors
@@ -32,9 +32,11 @@ _RUNNING = {
 class Evaluations:
     """The record of a run: what the network is at some of its steps.
 
-    Losses are mean cross-entropies; errors are shares of examples; both of the network in
-    evaluation mode. "Training" is a fixed random subset of the training examples, unaugmented and
-    with clean labels; feature sparsity is measured on it too.
+    Losses are mean cross-entropies; errors are shares of examples, or of the tokens of sequences;
+    both of the network in evaluation mode. "Training" is a fixed random subset of the training
+    examples, unaugmented and with clean labels; feature sparsity is measured on it too: of
+    sequences on as many of their tokens, drawn at random, a row each, as a unit is the same one at
+    every position.
 
     Attributes
     ----------
@@ -44,7 +46,7 @@ class Evaluations:
     def __init__(
         self,
         settings: Training,
-        data: Dataset,
+        data: Examples,
         model: nn.Module,
         steps: int,
         memory_format: torch.memory_format,
@@ -56,14 +58,18 @@ class Evaluations:
         self._settings = settings
         chosen = permutation(len(data.x_train), seed=0, epoch=0)[: settings.examples]
         chosen = chosen.to(data.x_train.device)
+        per_token = data.y_train.ndim > 1
+        self._rows: dict[str, Any] = (
+            {"units": "channel", "max_rows": settings.examples} if per_token else {}
+        )
         self._train, test = (
             [
                 (data.normalise(x).contiguous(memory_format=memory_format), y)
                 for x, y in zip(
-                    torch.split(images, _BATCH), torch.split(labels, _BATCH), strict=True
+                    torch.split(inputs, _BATCH), torch.split(labels, _BATCH), strict=True
                 )
             ]
-            for images, labels in (
+            for inputs, labels in (
                 (data.x_train[chosen], data.y_train[chosen]),
                 (data.x_test, data.y_test),
             )
@@ -147,7 +153,12 @@ class Evaluations:
             self._train,
             forward=self._forward,
             features=partial(
-                gather, model, self._train, self.layers, max_units=self._settings.max_units
+                gather,
+                model,
+                self._train,
+                self.layers,
+                max_units=self._settings.max_units,
+                **self._rows,
             ),
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from largestep import _checks, _files, store
 from largestep._progress import track
 from largestep.deep import weights
-from largestep.deep.data.dataset import Dataset
+from largestep.deep.data.dataset import Examples
 from largestep.deep.loading import read_weights
 from largestep.deep.training import checkpoints, processes
 from largestep.deep.training.run import Run, Trained
@@ -40,7 +40,7 @@ class Stopped(KeyboardInterrupt):
 
 def train(
     settings: Training,
-    data: Dataset,
+    data: Examples,
     *,
     out: Path | None = None,
     resume: bool = False,

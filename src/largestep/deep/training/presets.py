@@ -23,7 +23,7 @@ SCHEDULES = ("small", "large", "late", "hold", "edge")
 """Constant small steps, the three phases of large ones, the last two alone, or a controller: of the
 loss, or of the curvature of the steps."""
 SETTINGS = ("plain", "sota")
-"""Bare SGD, or the state of the art: momentum, weight decay and augmentation."""
+"""The bare optimizer, or the state of the art: for SGD momentum, weight decay and augmentation."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Preset:
     datasets : those it is for, the default first.
     step_sizes : by setting.
     augment : what the state of the art does to its images, as in `Training`.
-    train : so many training images, the same ones always; None for all.
+    optimizer : whose step sizes these are, as in `Training`.
+    regularised : the optimizer's settings in the state of the art.
+    train : so many training examples, the same ones always; None for all.
     """
 
     model: str
@@ -64,6 +66,10 @@ class Preset:
     step_sizes: Mapping[str, StepSizes]
     augment: bool | Literal["crops"] = True
     model_settings: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: str = "SGD"
+    regularised: Mapping[str, Any] = field(
+        default_factory=lambda: {"momentum": 0.9, "weight_decay": 5e-4}
+    )
     train: int | None = None
 
 
@@ -124,6 +130,16 @@ PRESETS = {
     "densenet100": _DENSENET100,
     "resnet18-glyphs": replace(_RESNET18, datasets=(_GLYPHS_32,), augment="crops"),
     "densenet100-glyphs": replace(_DENSENET100, datasets=(_GLYPHS_32,), augment="crops"),
+    "transformer": Preset(
+        "transformer",
+        ("text",),
+        epochs=1,
+        batch_size=16,
+        step_sizes=dict.fromkeys(SETTINGS, StepSizes(small=3e-4, large=3e-3)),
+        augment=False,
+        optimizer="AdamW",
+        regularised={"betas": (0.9, 0.95), "weight_decay": 0.1},
+    ),
 }
 """What `largestep train` knows by name."""
 
@@ -214,7 +230,8 @@ def training(
     schedule : one of `SCHEDULES`.
     setting : one of `SETTINGS`.
     phase : fraction of training with large steps, or spent holding.
-    step_size : in place of the preset's, which are those of SGD; of large steps the first.
+    step_size : in place of the preset's, which are those of its optimizer; of large steps the
+        first.
     **changes : of any of `Training`'s parameters.
 
     Raises
@@ -234,12 +251,13 @@ def training(
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-    uncontrolled = schedule in ("small", "large")
-    if uncontrolled and step_size is None and changes.get("optimizer", "SGD") != "SGD":
-        raise ValueError(
-            f"step_size must be given for {changes['optimizer']}: the preset's are those of SGD"
-        )
     chosen = PRESETS[preset]
+    optimizer = changes.get("optimizer", chosen.optimizer)
+    uncontrolled = schedule in ("small", "large")
+    if uncontrolled and step_size is None and optimizer != chosen.optimizer:
+        raise ValueError(
+            f"step_size must be given for {optimizer}: the preset's are those of {chosen.optimizer}"
+        )
     sizes = chosen.step_sizes[setting]
     if schedule == "small":
         given: Schedule | Hold | Edge = constant(sizes.small if step_size is None else step_size)
@@ -265,10 +283,8 @@ def training(
         "epochs": chosen.epochs,
         "batch_size": chosen.batch_size,
         "model_settings": chosen.model_settings,
+        "optimizer": chosen.optimizer,
     }
     if setting == "sota":
-        settings |= {
-            "optimizer_settings": {"momentum": 0.9, "weight_decay": 5e-4},
-            "augment": chosen.augment,
-        }
+        settings |= {"optimizer_settings": dict(chosen.regularised), "augment": chosen.augment}
     return Training(**{**settings, **changes})

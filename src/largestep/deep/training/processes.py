@@ -74,15 +74,15 @@ class Place:
 def memory_format(model: nn.Module, device: torch.device) -> torch.memory_format:
     """Return the memory format in which the model's convolutions are fast on the device.
 
-    That is channels last, but where oneDNN, which computes them on the CPU, would write beyond its
-    memory: in the backward pass of a strided 1 × 1 convolution of fewer than 16 channels
-    (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    That is channels last, unless there are none, or where oneDNN, which computes them on the CPU,
+    would write beyond its memory: in the backward pass of a strided 1 × 1 convolution of fewer than
+    16 channels (https://github.com/uxlfoundation/oneDNN/issues/6035).
     """
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     unsafe = device.type == "cpu" and any(
         c.kernel_size == (1, 1) and c.stride != (1, 1) and c.in_channels < 16 for c in convolutions
     )
-    return torch.contiguous_format if unsafe else torch.channels_last
+    return torch.contiguous_format if unsafe or not convolutions else torch.channels_last
 
 
 def is_first() -> bool:

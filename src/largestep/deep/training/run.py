@@ -23,11 +23,11 @@ import largestep
 from largestep.deep import models
 from largestep.deep._untouched import untouched
 from largestep.deep.control.base import Controller
-from largestep.deep.data.dataset import Dataset, augment, permutation
+from largestep.deep.data.dataset import Examples, augment, permutation
 from largestep.deep.training import optimizers
 from largestep.deep.training.evaluation import Evaluations, autocast
 from largestep.deep.training.processes import Place, memory_format
-from largestep.deep.training.settings import Training, configuration
+from largestep.deep.training.settings import Training, check_suits, configuration
 from largestep.schedules import Schedule, as_schedule
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class Trained:
 class Run:
     """A run at one of its steps: all that changes, and how a step changes it."""
 
-    def __init__(self, settings: Training, data: Dataset, place: Place) -> None:
+    def __init__(self, settings: Training, data: Examples, place: Place) -> None:
+        check_suits(settings, data)
         self.settings, self.place = settings, place
         self.steps = settings.steps(len(data.x_train))
         if settings.batch_size % place.processes:
@@ -77,7 +78,7 @@ class Run:
             settings.model,
             data.classes,
             settings.seed,
-            channels=data.x_train.shape[1],
+            **data.size,
             **settings.model_settings,
         )
         self.model = place.settle(model)
@@ -121,11 +122,12 @@ class Run:
         """Take one step of the optimizer."""
         if self.controller is None:
             self.step_size = float(self.step_sizes[self.step])
-        images, labels = self._batch()
+        inputs, labels = self._batch()
 
         def of_batch() -> torch.Tensor:
             with autocast(self.settings.precision, self.place.device):
-                return functional.cross_entropy(self.forward(images), labels)
+                # PyTorch wants the classes second, which of sequences are last.
+                return functional.cross_entropy(self.forward(inputs).movedim(-1, 1), labels)
 
         def again() -> torch.Tensor:
             with torch.no_grad(), untouched(self.model):
@@ -155,19 +157,19 @@ class Run:
             order = permutation(len(data.x_train), settings.seed, epoch)
             self._epoch, self._order = epoch, order.to(self.place.device)
         chosen = self._order[number * settings.batch_size : (number + 1) * settings.batch_size]
-        images, labels = data.x_train[chosen], data.y_train[chosen]
+        inputs, labels = data.x_train[chosen], data.y_train[chosen]
         if settings.augment:
             crops = settings.augment == "crops"
-            images = augment(
-                images,
+            inputs = augment(
+                inputs,
                 self._stream("augmentation"),
-                padding=images.shape[-1] // 8 if crops else 4,
+                padding=inputs.shape[-1] // 8 if crops else 4,
                 flips=not crops,
             )
         if settings.label_noise:
             labels = redraw(labels, settings.label_noise, data.classes, self._stream("labels"))
-        images, labels = self.place.share(images), self.place.share(labels)
-        return data.normalise(images).contiguous(memory_format=self.memory_format), labels
+        inputs, labels = self.place.share(inputs), self.place.share(labels)
+        return data.normalise(inputs).contiguous(memory_format=self.memory_format), labels
 
     def _stream(self, purpose: str) -> torch.Generator:
         """Return the generator for one purpose in this step."""

@@ -10,11 +10,11 @@ import numpy as np
 from largestep import _checks
 from largestep.deep import models
 from largestep.deep.control.base import MakeController
-from largestep.deep.data.dataset import Dataset
+from largestep.deep.data.dataset import Examples, Sequences
 from largestep.deep.training import optimizers
 from largestep.schedules import Schedule
 
-__all__ = ["Training", "configuration"]
+__all__ = ["Training", "check_suits", "configuration"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Training:
     optimizer : a class of `torch.optim`, by name.
     optimizer_settings : keywords for it, but for its step size.
     augment : random crops (padding 4) and flips; or "crops" alone, padded by an eighth of the
-        image, for what a flip would change.
-    label_noise : probability with which a label is redrawn uniformly, anew in every step.
+        image, for what a flip would change. Images only.
+    label_noise : probability with which a label is redrawn uniformly, anew in every step; of
+        sequences, every token's.
     averaging : decay per step of an exponential moving average of the parameters, which is then
         evaluated too, with batch statistics of its own; None for no average.
     precision : "fp32", or "bf16" for autocast to bfloat16.
@@ -99,7 +100,29 @@ class Training:
         return self.epochs * (examples // self.batch_size)
 
 
-def configuration(settings: Training, data: Dataset) -> dict[str, Any]:
+def check_suits(settings: Training, data: Examples) -> None:
+    """Refuse a model that is not for such data, and augmentation of what is no image.
+
+    Raises
+    ------
+    ValueError
+        The error names the setting.
+    """
+    tokens = isinstance(data, Sequences)
+    if tokens != (settings.model in models.OF_TOKENS):
+        fitting = [name for name in models.NAMES if (name in models.OF_TOKENS) == tokens]
+        raise ValueError(
+            f"model must be one of {', '.join(fitting)} for {data.name}, which are "
+            f"{'sequences of tokens' if tokens else 'images'}, got {settings.model!r}"
+        )
+    if tokens and settings.augment:
+        raise ValueError(
+            f"augment must be False for {data.name}, which are sequences of tokens, "
+            f"got {settings.augment!r}"
+        )
+
+
+def configuration(settings: Training, data: Examples) -> dict[str, Any]:
     """Return what fixes a run's numbers, as JSON has it."""
     listed = {f.name: getattr(settings, f.name) for f in fields(settings)}
     listed["step_size"] = repr(settings.step_size)
@@ -107,7 +130,7 @@ def configuration(settings: Training, data: Dataset) -> dict[str, Any]:
         "name": data.name,
         "training examples": len(data.x_train),
         "test examples": len(data.x_test),
-        "channels": data.x_train.shape[1],
+        **data.size,
         "classes": data.classes,
         "digest": data.digest(),
     }
