@@ -6,6 +6,7 @@ import sys
 from largestep.cli import catalogue as catalogue
 from largestep.cli import clean as clean
 from largestep.cli import compact as compact
+from largestep.cli import find_step as find_step
 from largestep.cli import measure as measure
 from largestep.cli import report as report
 from largestep.cli import reproduce as reproduce

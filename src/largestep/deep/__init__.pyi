@@ -11,7 +11,9 @@ from . import training as training
 from .batches import take as take
 from .compaction import compact as compact
 from .control import HoldEdge as HoldEdge
+from .control import FoundStep as FoundStep
 from .control import LossStabilization as LossStabilization
+from .control import find_step as find_step
 from .curvature import jacobian as jacobian
 from .features import gather as gather
 from .measures import Movement as Movement

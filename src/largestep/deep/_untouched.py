@@ -3,13 +3,15 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_flatten
 
 from largestep.deep._held import Held, value_restorer
 
@@ -17,6 +19,8 @@ __all__ = [
     "attributes_restored",
     "device_of",
     "random_states_restored",
+    "seed_all",
+    "unrepeatable",
     "untouched",
     "unwrapped",
     "without_a_trace",
@@ -150,3 +154,34 @@ def random_states_restored(device: torch.device | None = None) -> Iterator[None]
     finally:
         random.setstate(pythons)
         np.random.set_state(numpys)  # noqa: NPY002
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's global random states."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def unrepeatable(model: nn.Module, run: Callable[[], object]) -> str | None:
+    """Return the name of the first module whose outputs differ from one run to the next."""
+    runs: list[list[tuple[str, list[Tensor]]]] = []
+    for _ in range(2):
+        outputs: list[tuple[str, list[Tensor]]] = []
+        with ExitStack() as stack:
+            for name, module in model.named_modules():
+                hook = partial(_note, outputs, name)
+                stack.callback(module.register_forward_hook(hook).remove)
+            run()
+        runs.append(outputs)
+    for (name, first), (_, second) in zip(*runs, strict=False):
+        if not all(map(torch.equal, first, second)):
+            return name
+    return None
+
+
+def _note(
+    outputs: list[tuple[str, list[Tensor]]], name: str, module: nn.Module, args: Any, output: Any
+) -> None:
+    leaves = tree_flatten(output)[0]
+    outputs.append((name, [leaf.clone() for leaf in leaves if isinstance(leaf, Tensor)]))

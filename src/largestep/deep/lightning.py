@@ -1,12 +1,14 @@
 """A probe and a controller of the step size in Lightning's training loop."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from largestep.deep.control.base import Controller, MakeController
+from largestep.deep._untouched import untouched
+from largestep.deep.control.base import Controller, MakeController, made
 from largestep.deep.probe import Probe
 
 __all__ = ["ControllerCallback", "ProbeCallback"]
@@ -29,8 +31,8 @@ class _WithSteps(Callback):
         batch_idx: int,
     ) -> None:
         """Note the loss, and count a step if the optimizer took one since the last batch."""
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-        if isinstance(loss, Tensor) and loss.numel() == 1:
+        loss = _loss(outputs)
+        if loss is not None:
             # Lightning has divided it, so that what is accumulated is a mean.
             parts = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
             self._losses.append(loss.detach() * parts)
@@ -43,6 +45,12 @@ class _WithSteps(Callback):
     def on_step(self, trainer: Trainer, loss: Any) -> None:
         """Take notice of a step, and of the mean loss of its batches, None if there is none."""
         raise NotImplementedError
+
+
+def _loss(outputs: Any) -> Tensor | None:
+    """Return the loss among what a training step has returned."""
+    loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+    return loss if isinstance(loss, Tensor) and loss.numel() == 1 else None
 
 
 class ProbeCallback(_WithSteps):
@@ -77,11 +85,14 @@ class ProbeCallback(_WithSteps):
 class ControllerCallback(_WithSteps):
     """Makes a controller of the step size for the trainer's optimizer, and steps it.
 
-    It is kept in checkpoints. The module needs no scheduler of its own.
+    It is kept in checkpoints. The module needs no scheduler of its own. What a controller computes
+    anew is `training_step`, without a trace and without logging.
 
     Parameters
     ----------
-    make : the controller of an optimizer for so many steps, such as `deep.LossStabilization`.
+    make : the controller of an optimizer for so many steps, such as `deep.LossStabilization`, or
+        `deep.HoldEdge`, but not of a module that optimises by hand: there `training_step` takes the
+        steps itself, and should call the controller itself.
 
     Raises
     ------
@@ -98,6 +109,7 @@ class ControllerCallback(_WithSteps):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the controller, as it was in the checkpoint."""
         super().on_train_start(trainer, pl_module)
+        self._parts: list[tuple[Any, int]] = []
         steps = trainer.estimated_stepping_batches
         if len(trainer.optimizers) != 1:
             raise ValueError(
@@ -109,9 +121,21 @@ class ControllerCallback(_WithSteps):
                 f"the trainer must know for how many steps it trains, got {steps}: "
                 "give it max_steps"
             )
-        self.controller = self.make(trainer.optimizers[0], int(steps))
+        self.controller = made(self.make, trainer.optimizers[0], int(steps), pl_module)
         if self._state is not None:
             self.controller.load_state_dict(self._state)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note the batch."""
+        self._parts.append((batch, batch_idx))
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_step(self, trainer: Trainer, loss: Any) -> None:
         """Step the controller.
@@ -123,7 +147,11 @@ class ControllerCallback(_WithSteps):
         """
         if loss is None:
             raise TypeError("a controller needs the loss: return it from training_step")
-        self.controller.step(loss)
+        parts, self._parts = self._parts, []
+        module = trainer.lightning_module
+        self.controller.step(
+            loss, _again(trainer, parts) if module.automatic_optimization else None
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the controller's state."""
@@ -132,3 +160,22 @@ class ControllerCallback(_WithSteps):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep a checkpoint's state until the controller is made."""
         self._state = state_dict
+
+
+def _again(trainer: Trainer, parts: list[tuple[Any, int]]) -> Callable[[], Tensor]:
+    """Return what computes the mean loss of batches anew."""
+    module = trainer.lightning_module
+    count = len(inspect.signature(module.training_step).parameters)
+
+    def again() -> Tensor:
+        with untouched(module):
+            module.log = _nothing
+            outputs = [trainer.strategy.training_step(*part[:count]) for part in parts]
+        losses = [loss for loss in map(_loss, outputs) if loss is not None]
+        return sum(losses[1:], losses[0]) / len(losses)
+
+    return again
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Log nothing."""

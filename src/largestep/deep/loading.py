@@ -4,7 +4,7 @@ import io
 import pickle
 import runpy
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,16 @@ from largestep.deep import models
 from largestep.deep._untouched import random_states_restored
 from largestep.deep.weights import read as read_tensors
 
-__all__ = ["Part", "home_of", "load_arrays", "load_data", "load_model", "read_weights"]
+__all__ = [
+    "Part",
+    "home_of",
+    "load_arrays",
+    "load_data",
+    "load_made",
+    "load_model",
+    "load_search",
+    "read_weights",
+]
 
 Part = tuple[Tensor, Tensor | None]
 """Inputs, and labels if there are any."""
@@ -61,10 +70,12 @@ def load_model(spec: str, weights: Path | None = None) -> nn.Module:
         weights = folder / "model.safetensors"
         model = _described(folder)
     else:
-        file, separator, function = spec.rpartition(":")
-        if not separator or not file.endswith(".py"):
+        file, _, function = spec.rpartition(":")
+        if not file.endswith(".py"):
             raise ValueError(f"model must be FILE.py:function or the folder of a run, got {spec!r}")
-        model = _made(Path(file), function)
+        model = load_made(Path(file), function)
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"{spec} must return a torch.nn.Module, got {type(model)}")
         beside = Path(file).with_name("model.safetensors")
         if weights is None and Path(file).name == "model.py" and beside.is_file():
             weights = beside
@@ -210,14 +221,49 @@ def _configuration(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _made(path: Path, function: str) -> nn.Module:
-    """Run a Python file and return what its function returns."""
+def load_search(spec: str) -> tuple[nn.Module, Any, Any, Any]:
+    """Return a model, batches, a loss, and what makes the optimizer, None if nothing does.
+
+    Parameters
+    ----------
+    spec : ``FILE.py:function``, where the function takes no arguments and returns the model, the
+        batches and the loss, and perhaps what makes the optimizer. The file is run.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        If there is no such file or function, or it returns something else.
+    """
+    file, _, function = spec.rpartition(":")
+    if not file.endswith(".py"):
+        raise ValueError(f"what to train must be FILE.py:function, got {spec!r}")
+    made = load_made(Path(file), function)
+    parts = list(made) if isinstance(made, tuple | list) else [made]
+    wanted = (nn.Module, Iterable, Callable, Callable)
+    if len(parts) not in (3, 4) or not all(map(isinstance, parts, wanted)):
+        raise TypeError(
+            f"{spec} must return the model, the batches and a function loss(model, batch), and "
+            "perhaps a function that makes the optimizer of parameters; got "
+            + ", ".join(type(part).__name__ for part in parts)
+        )
+    model, batches, loss, *optimizer = parts
+    return model, batches, loss, optimizer[0] if optimizer else None
+
+
+def load_made(path: Path, function: str) -> Any:
+    """Run a Python file, with all rights of whoever runs it, and return what its function returns.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it has no such function.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     with random_states_restored():
         defined = runpy.run_path(str(path))
         make = defined.get(function)
-        model = make() if callable(make) else None
+        result = make() if callable(make) else None
     if not callable(make):
         own = [
             name
@@ -225,9 +271,7 @@ def _made(path: Path, function: str) -> nn.Module:
             if callable(value) and getattr(value, "__module__", None) == defined["__name__"]
         ]
         raise ValueError(f"{path} has no function {function!r}; it has {', '.join(own) or 'none'}")
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"{path}:{function} must return a torch.nn.Module, got {type(model)}")
-    return model
+    return result
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """A probe and a controller of the step size in the training loop of Hugging Face's `Trainer`."""
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from largestep import _files
-from largestep.deep.control.base import Controller, MakeController
+from largestep.deep._untouched import untouched
+from largestep.deep.control.base import Controller, MakeController, made
 from largestep.deep.probe import Probe
 
 __all__ = ["ControllerCallback", "ProbeCallback"]
@@ -157,18 +159,43 @@ class ControllerCallback(_Kept):
 
     Parameters
     ----------
-    make : the controller of an optimizer for so many steps, such as `deep.LossStabilization`.
-    trainer : ``trainer.add_callback(ControllerCallback(LossStabilization, trainer))``; make it with
-        ``optimizers=(torch.optim.SGD(model.parameters(), lr=0.1), None)`` and without
-        `max_grad_norm`.
+    make : the controller of an optimizer for so many steps, such as `deep.HoldEdge`.
+    trainer : ``trainer.add_callback(ControllerCallback(HoldEdge, trainer))``. For
+        `deep.LossStabilization` make it with
+        ``optimizers=(torch.optim.SGD(model.parameters(), lr=0.1), None)`` and
+        ``max_grad_norm=0.0``, since that shortens the gradients itself.
     """
 
     name = "controller"
     controller: Controller
 
     def __init__(self, make: MakeController, trainer: Trainer) -> None:
+        self._calls: list[tuple[Callable[[], Tensor], Tensor]] = []
+        self._parts: list[tuple[Callable[[], Tensor], Tensor]] = []
         super().__init__(trainer)
         self.make = make
+
+    def _listen(self, trainer: Trainer) -> None:
+        """Note too what computes each part of the loss anew, and as what share it counts."""
+        super()._listen(trainer)
+        compute, take_step = trainer.compute_loss, trainer.training_step
+
+        def compute_loss(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            call = partial(compute, model, dict(inputs), *args, **kwargs)
+            loss = compute(model, inputs, *args, **kwargs)
+            if isinstance(loss, Tensor):
+                self._calls.append((call, loss.detach()))
+            return loss
+
+        def training_step(*args: Any, **kwargs: Any) -> Tensor:
+            self._calls.clear()
+            loss = take_step(*args, **kwargs)
+            self._parts += [(call, (loss.detach() / alone).nan_to_num(1.0)) for call, alone in self._calls]
+            self._calls.clear()
+            return loss
+
+        trainer.compute_loss = compute_loss  # type: ignore[method-assign]
+        trainer.training_step = training_step  # type: ignore[method-assign]
 
     def on_train_begin(
         self,
@@ -178,7 +205,8 @@ class ControllerCallback(_Kept):
         **kwargs: Any,
     ) -> None:
         """Make the controller, as it was in the checkpoint that was resumed."""
-        self.controller = self.make(kwargs["optimizer"], state.max_steps)
+        self.controller = made(self.make, kwargs["optimizer"], state.max_steps, kwargs["model"])
+        self._parts.clear()
         super().on_train_begin(args, state, control, **kwargs)
 
     def on_optimizer_step(
@@ -201,7 +229,16 @@ class ControllerCallback(_Kept):
         """Step the controller."""
         for group, size in zip(kwargs["optimizer"].param_groups, self._step_sizes, strict=True):
             group["lr"] = size
-        self.controller.step(self.loss())
+        parts, self._parts = self._parts, []
+        self.controller.step(self.loss(), partial(self._again, kwargs["model"], parts))
+
+    def _again(
+        self, model: torch.nn.Module, parts: list[tuple[Callable[[], Tensor], Tensor]]
+    ) -> Tensor:
+        """Return the loss of the parts of a batch anew."""
+        assert self.trainer is not None
+        with untouched(model), self.trainer.compute_loss_context_manager():
+            return sum((call() * share for call, share in parts), torch.zeros(()))
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

@@ -67,20 +67,46 @@ class Quadratic:
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"),
+    ("kind", "settings", "factor"),
     [
-        (torch.optim.SGD, {"lr": 1e-3}),
-        (torch.optim.SGD, {"lr": 1e-3, "momentum": 0.9, "nesterov": True}),
-        (torch.optim.Adam, {"lr": 1e-3}),
-        (torch.optim.AdamW, {"lr": 1e-3, "weight_decay": 0.1}),
-        (torch.optim.RMSprop, {"lr": 1e-3}),
+        (torch.optim.SGD, {"lr": 1e-3}, 1.0),
+        (torch.optim.SGD, {"lr": 1e-3, "momentum": 0.9, "nesterov": True}, 1.9),
+        (torch.optim.SGD, {"lr": 1e-3, "momentum": 0.5, "dampening": 0.5}, 1.5),
+        (torch.optim.Adam, {"lr": 1e-3}, 1.9),
+        (torch.optim.AdamW, {"lr": 1e-3, "weight_decay": 0.1}, 1.9),
+        (torch.optim.NAdam, {"lr": 1e-3, "betas": (0.8, 0.99)}, 1.8),
+        (torch.optim.RMSprop, {"lr": 1e-3}, 1.0),
+        (torch.optim.RMSprop, {"lr": 1e-3, "momentum": 0.7}, 1.7),
     ],
 )
-def test_the_first_measurement_is_the_steps_curvature(kind, settings):
+def test_the_first_measurement_is_the_steps_curvature(kind, settings, factor):
+    """It needs no gradient, so a clipped one, or one that has a weight decay in it, is as good."""
     problem = Quadratic(kind, **settings)
-    controller = HoldEdge(problem.optimizer, 100, every=1, length=10.0)
+    controller = HoldEdge(problem.optimizer, 100, length=10.0)
     expected = problem.step(controller)
-    assert controller.curvature == pytest.approx(expected, rel=1e-6)
+    assert controller.curvature == pytest.approx(factor * expected, rel=1e-6)
+
+
+def test_with_momentum_kappa_is_the_step_size_that_adds_up_times_the_batch_sharpness():
+    """Where the gradients of batches are orthogonal; f″/(−f′) alone would be η · h/(1 − μ²)."""
+    eta, momentum, h = 1e-4, 0.8, 3.0
+    theta = torch.zeros(300, dtype=torch.float64)
+    theta[0] = 1e-3
+    theta.requires_grad_()
+    optimizer = torch.optim.SGD([theta], lr=eta, momentum=momentum)
+    controller = HoldEdge(optimizer, 300, length=1e9)
+    controller.bounds = (eta, eta)
+    for number in range(100):
+
+        def loss_of_batch():
+            return h / 2 * theta.square().sum() + theta[number]  # noqa: B023
+
+        loss = loss_of_batch()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        controller.step(loss, loss_of_batch)
+    assert controller.curvature == pytest.approx(eta * h / (1 - momentum), rel=0.05)
 
 
 @pytest.mark.parametrize("kappa", [0.3, 0.7])
@@ -106,9 +132,25 @@ def test_after_the_phase_it_falls_linearly_from_the_phases_mean():
     for step in range(100):
         train(model, optimizer, controller, 1, seed=step)
         (held if step < 49 else fallen).append(controller.get_last_lr()[0])
-    measured = [*held[29:49:5], controller._from_the_phase()]
-    assert min(measured) <= fallen[0] <= max(measured)
+    assert min(held[20:]) <= fallen[0] <= max(held[20:])
     np.testing.assert_allclose(fallen, fallen[0] * np.linspace(1, 0, 51), atol=1e-12)
+
+
+def test_the_phases_mean_weighs_steps_by_the_cube_of_their_number():
+    theta = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([theta], lr=1e-6)
+    controller = HoldEdge(optimizer, every=1)
+    logarithms = []
+    for _ in range(200):
+        loss = 4.0 * theta.square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        controller.step(loss, lambda: 4.0 * theta.square().sum())
+        logarithms.append(math.log(controller.get_last_lr()[0]))
+    weights = np.arange(1, 201) ** 3.0
+    expected = np.average(logarithms, weights=weights)
+    assert controller._peak == pytest.approx(expected, rel=0.01)
 
 
 def test_without_a_length_it_holds_until_it_is_told():
@@ -147,11 +189,12 @@ def test_the_extra_pass_leaves_no_trace():
     assert all(torch.equal(v, state[1][k]) for k, v in model.state_dict().items())
 
 
-def test_a_step_that_is_short_enough_is_the_optimizers_to_the_bit():
+def test_a_step_that_is_short_enough_is_the_optimizers_to_the_bit(monkeypatch):
+    monkeypatch.setattr(HoldEdge, "_due", lambda self, step: False)
     alone, watched = network(), network()
     plain = torch.optim.AdamW(alone.parameters(), lr=1e-3)
     steered = torch.optim.AdamW(watched.parameters(), lr=1e-3)
-    controller = HoldEdge(steered, 100, model=watched, every=1000)
+    controller = HoldEdge(steered, 1000, model=watched)
     assert train(alone, plain, None, 20) == train(watched, steered, controller, 20)
     assert all(map(torch.equal, alone.parameters(), watched.parameters()))
 
@@ -204,13 +247,13 @@ def test_resumed_it_goes_on_to_the_same_bits():
 def test_after_a_divergence_it_goes_back_and_steps_shorter(spoil, what):
     model = network()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    controller = HoldEdge(optimizer, 1000, model=model)
+    controller = HoldEdge(optimizer, 1000, model=model, every=10)
     train(model, optimizer, controller, 100)
     lr = controller.get_last_lr()[0]
     spoil(model)
-    train(model, optimizer, controller, 5)
+    train(model, optimizer, controller, 10)
     ((step, said),) = controller.recoveries
-    assert step == 105
+    assert step == 110
     assert re.search(what, said)
     assert controller.get_last_lr()[0] == pytest.approx(lr / 3)
     assert all(p.isfinite().all() for p in model.parameters())
@@ -223,9 +266,11 @@ def test_after_a_collapse_it_goes_back():
     controller = HoldEdge(optimizer, 2000, model=model)
     train(model, optimizer, controller, 200)
     with torch.no_grad():
-        model[1].bias.fill_(-100.0)  # every unit is dead
-    train(model, optimizer, controller, 5)
-    assert controller.recoveries[0][1].endswith("of the gradient had become exactly zero")
+        model[1].bias[1:].fill_(-100.0)  # all units but one are dead
+    train(model, optimizer, controller, 100)
+    ((step, what),) = controller.recoveries
+    assert what.endswith("of the units of a layer had lost their gradient")
+    assert controller.kappa == pytest.approx(1 / 1.5)
     assert (model[1].bias > -100).all()
 
 
@@ -235,11 +280,11 @@ def test_without_a_gradient_the_step_size_stays():
     optimizer = torch.optim.SGD([theta, other], lr=0.1)
     controller = HoldEdge(optimizer, 100, every=1)
     for _ in range(20):
-        loss = theta.square().sum()
+        loss = 1.0 + theta.square().sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        controller.step(loss, lambda: theta.square().sum())
+        controller.step(loss, lambda: 1.0 + theta.square().sum())
     assert controller.get_last_lr() == [0.1]
     assert math.isnan(controller.curvature)
 

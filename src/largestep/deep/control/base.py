@@ -1,11 +1,13 @@
 """What a controller is: it sees every step of an optimizer, and sets the next step's size."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
-__all__ = ["Controller", "MakeController"]
+__all__ = ["Controller", "MakeController", "made"]
 
 
 class Controller(Protocol):
@@ -35,4 +37,12 @@ class Controller(Protocol):
 
 
 MakeController = Callable[[torch.optim.Optimizer, int], Controller]
-"""Makes the controller of an optimizer for so many steps."""
+"""Makes the controller of an optimizer for so many steps; with the model, if it takes a `model`."""
+
+
+def made(
+    make: MakeController, optimizer: torch.optim.Optimizer, steps: int, model: nn.Module
+) -> Controller:
+    """Return the controller of an optimizer of a model for so many steps."""
+    takes: dict[str, Any] = {"model": model} if "model" in inspect.signature(make).parameters else {}
+    return make(optimizer, steps, **takes)

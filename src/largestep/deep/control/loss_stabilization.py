@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils import get_total_norm
 
 from largestep import _checks
-from largestep.deep.control.steering import Steering
+from largestep.deep.control.steering import Steering, over_processes
 
 __all__ = ["LossStabilization"]
 
@@ -18,9 +18,6 @@ _CAP = 10.0
 """The most that one loss counts, in targets: a spike is forgotten within some 50 steps."""
 _RISE, _FALL = 10.0, 3.0
 """By how many powers of e the step size can rise or fall during the whole phase."""
-_IN_VAIN = 100
-"""Calls without a step of the optimizer after which something is wrong: more than a gradient scaler
-skips or an accumulation takes."""
 
 
 class LossStabilization(Steering):
@@ -70,8 +67,8 @@ class LossStabilization(Steering):
     -----
     Call ``step(loss)`` after ``optimizer.step()``, whose gradients it shortens in a hook; do not
     clip them as well. Reading the loss waits for the device, once a step; pass a float
-    if the loop has it already. With several processes pass the mean of their losses, as
-    otherwise their step sizes part. With gradients accumulated call it once per optimiser step, or
+    if the loop has it already. Of several processes it takes the
+    mean of their losses. With gradients accumulated call it once per optimiser step, or
     with each part of the batch: without a step of the optimiser since the last call the loss is
     only noted, and the mean of those noted counts. A closure's gradients are shortened when it has
     computed them. Wrappers of the optimiser, accelerate's and Lightning's, are looked through.
@@ -136,9 +133,6 @@ class LossStabilization(Steering):
         self.level = 1.0
         self.lowest = _CAP
         self.logarithms = 0.0
-        self._since = 0
-        self._calls_in_vain = 0
-        self._losses: list[torch.Tensor | float] = []
         self.optimizer.register_step_pre_hook(self._before_step)
 
     def step(
@@ -151,19 +145,11 @@ class LossStabilization(Steering):
         loss : the mini-batch loss whose gradient the optimiser has just followed, a scalar.
         again : not used; see `Controller`.
         """
-        self._losses.append(loss.detach().clone() if isinstance(loss, torch.Tensor) else loss)
-        if self._since == 0:
-            self._calls_in_vain += 1
-            if self._calls_in_vain == _IN_VAIN:
-                self.warn(
-                    "in vain",
-                    f"step(loss) was called {_IN_VAIN} times and the optimizer has not stepped: "
-                    "is it the optimizer that this was made with, and not a copy?",
-                )
+        losses = self.noted(loss)
+        if not losses:
             return
-        self._since = self._calls_in_vain = 0
-        loss = sum(map(float, self._losses)) / len(self._losses)
-        self._losses.clear()
+        loss = sum(map(float, losses)) / len(losses)
+        loss = over_processes(loss, self.optimizer.param_groups[0]["params"][0].device)
         self.taken += 1
         if self.step_size is None or self.taken > self.held:
             return
@@ -209,13 +195,6 @@ class LossStabilization(Steering):
         self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Bound the coming step, now or when the closure has computed its gradients."""
-        if self._since > 0:
-            self.warn(
-                "alone",
-                "the optimizer steps without step(loss) after it: the step size stays as it is. "
-                "Call it after every optimizer.step()",
-            )
-        self._since += 1
         self.overrule()
         if getattr(optimizer, "grad_scale", None) is not None:
             raise RuntimeError("call scaler.unscale_(optimizer) first: its gradients are scaled")

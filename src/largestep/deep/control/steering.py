@@ -4,13 +4,17 @@ import warnings
 from typing import Any
 
 import torch
+from torch import distributed
 
 from largestep import _checks
 
-__all__ = ["Steering"]
+__all__ = ["Steering", "over_processes"]
 
 _RANGE = 1e6
 """How far the step size can get from the optimizer's own, as a factor."""
+_IN_VAIN = 100
+"""Calls without a step of the optimizer after which something is wrong: more than a gradient scaler
+skips or an accumulation takes."""
 
 
 class Steering:
@@ -51,6 +55,9 @@ class Steering:
         self.bounds = (start / _RANGE, start * _RANGE)
         self.step_size: float | None = None
         self._warned: set[str] = set()
+        self._since = 0
+        self._calls_in_vain = 0
+        self._losses: list[torch.Tensor | float] = []
 
     def get_last_lr(self) -> list[float]:
         """Return the step size of every parameter group, as set for the next step."""
@@ -63,14 +70,45 @@ class Steering:
         for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
             group["lr"] = self.step_size * ratio
 
+    def noted(self, loss: torch.Tensor | float) -> list[torch.Tensor | float]:
+        """Note the loss of a batch, or of a part of one.
+
+        Returns
+        -------
+        list of Tensor or float
+            Those noted since the optimizer's step before the last; none if it has not stepped.
+        """
+        self._losses.append(loss.detach().clone() if isinstance(loss, torch.Tensor) else loss)
+        if self._since == 0:
+            self._calls_in_vain += 1
+            if self._calls_in_vain == _IN_VAIN:
+                self.warn(
+                    "in vain",
+                    f"step(loss) was called {_IN_VAIN} times and the optimizer has not stepped: "
+                    "is it the optimizer that this was made with, and not a copy?",
+                )
+            return []
+        self._since = self._calls_in_vain = 0
+        losses, self._losses = self._losses, []
+        return losses
+
     def overrule(self) -> None:
         """See before a step that nobody else has set its size or added parameters.
+
+        It warns too if the step before was not taken notice of.
 
         Raises
         ------
         RuntimeError
             If the optimizer has other parameter groups than it had.
         """
+        if self._since > 0:
+            self.warn(
+                "alone",
+                "the optimizer steps without step(loss) after it: the step size stays as it is. "
+                "Call it after every optimizer.step()",
+            )
+        self._since += 1
         groups = self.optimizer.param_groups
         if len(groups) != len(self.ratios):
             raise RuntimeError(
@@ -93,3 +131,12 @@ class Steering:
         if fault not in self._warned:
             self._warned.add(fault)
             warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+def over_processes(value: float, device: torch.device) -> float:
+    """Return the mean over the processes of a distributed training; the value itself if alone."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    distributed.all_reduce(shared)
+    return float(shared) / distributed.get_world_size()

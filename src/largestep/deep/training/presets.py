@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from largestep import _checks
 from largestep.deep.control.base import Controller
@@ -203,11 +204,13 @@ class Edge:
         _checks.number("kappa", self.kappa, above=0.0)
         _checks.number("phase", self.phase, above=0.0, at_most=1.0)
 
-    def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> Controller:
-        """Return the controller of an optimizer for so many steps."""
+    def __call__(
+        self, optimizer: torch.optim.Optimizer, steps: int, model: nn.Module | None = None
+    ) -> Controller:
+        """Return the controller of an optimizer of a model for so many steps."""
         for group in optimizer.param_groups:
             group["lr"] = _FIRST_STEP  # it finds its way from any
-        return HoldEdge(optimizer, steps, kappa=self.kappa, hold=self.phase)
+        return HoldEdge(optimizer, steps, model=model, kappa=self.kappa, hold=self.phase)
 
 
 _FIRST_STEP = 1e-4

@@ -22,7 +22,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 import largestep
 from largestep.deep import models
 from largestep.deep._untouched import untouched
-from largestep.deep.control.base import Controller
+from largestep.deep.control.base import Controller, made
 from largestep.deep.data.dataset import Examples, augment, permutation
 from largestep.deep.training import optimizers
 from largestep.deep.training.evaluation import Evaluations, autocast
@@ -97,7 +97,7 @@ class Run:
             self.step_sizes = schedule(np.arange(self.steps) / self.steps)
             self.step_size = float(self.step_sizes[0])
         else:
-            self.controller = settings.step_size(self.optimizer, self.steps)
+            self.controller = made(settings.step_size, self.optimizer, self.steps, self.model)
         self.evaluations = Evaluations(
             settings, self.data, self.model, self.steps, self.memory_format
         )

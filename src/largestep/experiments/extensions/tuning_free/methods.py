@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import update_bn
 
 from largestep.deep.control.base import Controller
@@ -244,15 +243,14 @@ class _CDAT(Method):
         self._fall = self._curved = 0.0
 
     def step(self, loss_of_batch: Loss) -> Tensor:
-        with sdpa_kernel(SDPBackend.MATH):  # the others cannot be differentiated twice
-            loss = loss_of_batch()
-            gradients = torch.autograd.grad(loss, self._parameters, create_graph=True)
-            for step, gradient in zip(self._steps, gradients, strict=True):
-                step.grad = gradient.detach()
-            self.optimizer.step()
-            u = [step.detach() for step in self._steps]
-            slope = _dot(gradients, u)
-            products = torch.autograd.grad(slope, self._parameters, materialize_grads=True)
+        loss = loss_of_batch()
+        gradients = torch.autograd.grad(loss, self._parameters, create_graph=True)
+        for step, gradient in zip(self._steps, gradients, strict=True):
+            step.grad = gradient.detach()
+        self.optimizer.step()
+        u = [step.detach() for step in self._steps]
+        slope = _dot(gradients, u)
+        products = torch.autograd.grad(slope, self._parameters, materialize_grads=True)
         fall, curved = max(-slope.item(), 0.0), abs(_dot(products, u).item())
         self._fall = self.decay * self._fall + fall
         self._curved = self.decay * self._curved + curved

@@ -25,6 +25,8 @@ PROBLEMS: Mapping[str, str] = {
     "ReLU regression": "regression",
     "autoencoder": "autoencoder",
     "GRU, adding": "recurrent",
+    "transformer, ReLU": "relu_transformer",
+    "transformer, GELU": "gelu_transformer",
 }
 """The functions of `problems`, by what the problems are called."""
 

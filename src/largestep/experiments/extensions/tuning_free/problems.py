@@ -5,6 +5,8 @@ All run on a core in seconds. Data are the same for every seed; seeds draw weigh
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -148,6 +150,46 @@ def recurrent(seed: int) -> Task:
 
 def _off(sums: Tensor, targets: Tensor) -> Tensor:
     return ((sums - targets).abs() > 0.04).double().mean()
+
+
+def relu_transformer(seed: int) -> Task:
+    """Return a transformer of width 32 and two blocks with ReLUs, on 65 536 characters of text."""
+    return _transformer(seed, "relu")
+
+
+def gelu_transformer(seed: int) -> Task:
+    """Return the same with GELUs."""
+    return _transformer(seed, "gelu")
+
+
+def _transformer(seed: int, activation: str) -> Task:
+    text = _text()
+    model = models.build(
+        "transformer", text.classes, seed, context=32, width=32, activation=activation
+    )
+    counts = torch.bincount(text.y_train.flatten(), minlength=text.classes) + 1.0
+    constant = _next_token(counts.log().expand(*text.y_test.shape, -1), text.y_test)
+    return Task(
+        model,
+        (text.x_train, text.y_train),
+        (text.x_test, text.y_test),
+        _next_token,
+        _next_token,
+        float(constant),
+        features="stage2.units",
+        epochs=4,
+        batch_size=16,
+        units="channel",
+    )
+
+
+@cache
+def _text() -> Any:
+    return data.load("text:characters=65536,test_characters=8192,context=32")
+
+
+def _next_token(outputs: Tensor, tokens: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs.flatten(0, 1), tokens.flatten())
 
 
 class _Recurrent(nn.Module):
