@@ -25,6 +25,7 @@ _ANY = 1e-4
 """Where the step size starts that finds its way from any."""
 _WARM = 0.05
 """Share of training over which a step size rises, where it does."""
+_TINY = 1e-30
 
 
 class Method:
@@ -254,8 +255,9 @@ class _CDAT(Method):
         fall, curved = max(-slope.item(), 0.0), abs(_dot(products, u).item())
         self._fall = self.decay * self._fall + fall
         self._curved = self.decay * self._curved + curved
+        step_size = self.sigma * self._fall / max(self._curved, _TINY)
         with torch.no_grad():
-            torch._foreach_add_(self._parameters, u, alpha=self.sigma * self._fall / self._curved)
+            torch._foreach_add_(self._parameters, u, alpha=step_size)
             torch._foreach_zero_(u)
         return loss.detach()
 

@@ -55,7 +55,7 @@ def mlp(seed: int) -> Task:
         _seeded(seed, lambda: _layers(64, 200, 200, 10)),
         *_digits(flat=True),
         features="relu2",
-        epochs=40,
+        epochs=30,
     )
 
 
@@ -72,7 +72,7 @@ def convolutions(seed: int) -> Task:
             nn.Linear(256, 10),
         )
 
-    return _classified(_seeded(seed, build), *_digits(), features="3", epochs=30)
+    return _classified(_seeded(seed, build), *_digits(), features="3", epochs=24)
 
 
 def residual(seed: int) -> Task:
@@ -104,7 +104,7 @@ def regression(seed: int) -> Task:
         drawn(200, 0.1),
         drawn(2000, 0.0),
         features="relu1",
-        epochs=100,
+        epochs=80,
         batch_size=20,
     )
 
@@ -117,7 +117,7 @@ def autoencoder(seed: int) -> Task:
         return nn.Sequential(*into, nn.Linear(12, 128), nn.ReLU(), nn.Linear(128, 64))
 
     (x, _), (x_test, _) = _digits(flat=True)
-    return _regressed(_seeded(seed, build), (x, x), (x_test, x_test), features="4", epochs=60)
+    return _regressed(_seeded(seed, build), (x, x), (x_test, x_test), features="4", epochs=40)
 
 
 def recurrent(seed: int) -> Task:
@@ -153,7 +153,7 @@ def _off(sums: Tensor, targets: Tensor) -> Tensor:
 
 
 def relu_transformer(seed: int) -> Task:
-    """Return a transformer of width 32 and two blocks with ReLUs, on 65 536 characters of text."""
+    """Return a transformer of width 32 and two blocks with ReLUs, on 32 768 characters of text."""
     return _transformer(seed, "relu")
 
 
@@ -177,15 +177,15 @@ def _transformer(seed: int, activation: str) -> Task:
         _next_token,
         float(constant),
         features="stage2.units",
-        epochs=4,
-        batch_size=16,
+        epochs=3,
+        batch_size=8,
         units="channel",
     )
 
 
 @cache
 def _text() -> Any:
-    return data.load("text:characters=65536,test_characters=8192,context=32")
+    return data.load("text:characters=32768,test_characters=8192,context=32")
 
 
 def _next_token(outputs: Tensor, tokens: Tensor) -> Tensor:
@@ -209,7 +209,7 @@ class _Recurrent(nn.Module):
 
 def _residual(seed: int, train: Pair, test: Pair) -> Task:
     model = models.build("small_resnet", 10, seed, widths=(8, 16))
-    return _classified(model, train, test, features="stage2", epochs=20)
+    return _classified(model, train, test, features="stage2", epochs=16)
 
 
 def _digits(*, flat: bool = False) -> tuple[Pair, Pair]:
