@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,20 +41,16 @@ def compute(budget: Budget) -> Results:
 
     Raises
     ------
-    ModuleNotFoundError
-        If a method's package is missing.
     ValueError
         If seeds are to be shown that choose from the grids.
     """
-    _refuse_missing()
     both = set(names.CHOOSING) & set(budget.seeds)
     if both:
         raise ValueError(f"seeds must not hold {min(both)}, which chooses from the grids")
     problems = names.QUICK_PROBLEMS if budget.quick else tuple(names.PROBLEMS)
     methods = names.QUICK_METHODS if budget.quick else tuple(names.METHODS)
-    choosing = names.CHOOSING[:1] if budget.quick else names.CHOOSING
     of_grids = {
-        (p, g): [[Run(p, g, eta, s) for s in choosing] for eta in step_sizes]
+        (p, g): [[Run(p, g, eta, s) for s in names.CHOOSING] for eta in step_sizes]
         for p in problems
         for g, (_, step_sizes) in names.GRIDS.items()
     }
@@ -188,12 +183,3 @@ def _grid(
 def _variables(rows: Any, dims: tuple[str, ...]) -> xr.Dataset:
     array = np.array(rows)
     return xr.Dataset({q: (dims, array[..., i]) for i, q in enumerate(names.QUANTITIES)})
-
-
-def _refuse_missing() -> None:
-    missing = [package for name, package in names.PACKAGES.items() if find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f"{_FOLDER} holds other people's methods against ours, and needs their packages: "
-            f"pip install {' '.join(missing)}"
-        )

@@ -9,11 +9,12 @@ __all__ = [
     "HELD_ADAMW",
     "HELD_SGD",
     "METHODS",
-    "PACKAGES",
     "PROBLEMS",
     "QUANTITIES",
     "QUICK_METHODS",
     "QUICK_PROBLEMS",
+    "SHARES",
+    "TEXTS",
     "TYPED",
 ]
 
@@ -55,19 +56,11 @@ GRIDS: Mapping[str, tuple[str, tuple[float, ...]]] = {
 }
 """Those of which every problem gets the step size that is best on the seeds that choose."""
 
-CHOOSING = (900, 901)
+CHOOSING = (900,)
 """The seeds that choose from the grids. Nothing is shown of them."""
 
 QUICK_PROBLEMS = ("MLP", "ReLU regression", "autoencoder")
 QUICK_METHODS = (HELD_ADAMW, TYPED, "Prodigy, cosine")
-
-PACKAGES: Mapping[str, str] = {
-    "schedulefree": "schedulefree",
-    "prodigyopt": "prodigyopt",
-    "dog": "dog-optimizer",
-    "momo": "momo-opt",
-}
-"""What other people's methods are installed as, by what is imported."""
 
 QUANTITIES = (
     "test_error",
@@ -80,3 +73,13 @@ QUANTITIES = (
     "milliseconds",
 )
 """What a run gives. `constant` is the error of outputs that do not depend on the inputs."""
+
+SHARES = (
+    "MLP",
+    "convolutions, no norm",
+    "residual, batch norm",
+    "residual, wrong labels",
+    "GRU, adding",
+)
+TEXTS = ("transformer, ReLU", "transformer, GELU")
+"""The problems whose errors are shares, and those where they are the loss of text."""

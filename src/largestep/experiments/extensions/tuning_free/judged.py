@@ -1,0 +1,74 @@
+"""How the runs of `tuning-free` are judged: what is lost, what is near the best of the grids."""
+
+import numpy as np
+import xarray as xr
+
+from largestep.experiments.extensions.tuning_free import names
+from largestep.experiments.extensions.tuning_free.compute import choose
+from largestep.store import Results
+
+__all__ = ["judged", "lost_at_largest", "near"]
+
+
+def judged(results: Results) -> xr.Dataset:
+    """Return what is claimed of and drawn.
+
+    Returns
+    -------
+    Dataset with dimensions problem, method and seed. `best`: the grid whose best step size errs
+    least on the seeds that choose; `best_error`: its median on those shown. `lost`: whether a run
+    has diverged, collapsed, or learned less than half of what `best` has, that is, brought its
+    error less than half as far below the constant's. `error`: the constant's where it is lost.
+    `sparsity`: missing there. `ratio`: of the error to `best_error`.
+    """
+    contest, grid = results["contest"].dataset, results["grid"].dataset
+    constant = contest.constant.max(("method", "seed"))
+    best = [_best(grid.sel({"problem": p})) for p in contest.problem.values]
+    chosen = xr.DataArray(best, dims="problem", coords={"problem": contest.problem})
+    best_error = contest.test_error.sel({"method": chosen}).median("seed").drop_vars("method")
+    lost = _lost(contest, best_error, constant)
+    error = contest.test_error.where(~lost, constant)
+    return xr.Dataset(
+        {
+            "best": chosen,
+            "best_error": best_error,
+            "lost": lost,
+            "error": error,
+            "ratio": error / best_error,
+            "sparsity": contest.sparsity.where(~lost),
+            "milliseconds": contest.milliseconds,
+        }
+    )
+
+
+def near(found: xr.Dataset) -> xr.DataArray:
+    """Return for every problem and method whether the median error is near the best of the grids.
+
+    It is at most a tenth above it; or half a point, if that is more, where errors are shares; or
+    2 % where they are the loss of text, of which no method can lower most.
+    """
+    best = found.best_error
+    allowed = best * xr.where(best.problem.isin(names.TEXTS), 1.02, 1.1)
+    at_least = xr.where(best.problem.isin(names.SHARES), best + 0.005, 0.0)
+    return found.error.median("seed") <= np.maximum(allowed, at_least)
+
+
+def lost_at_largest(results: Results, method: str) -> np.ndarray:
+    """Return 1 for each run at a grid's largest step size that is not lost, on all problems."""
+    grid = results["grid"].dataset.sel({"method": method}).isel(trial=-1)
+    constant = results["contest"].dataset.constant.max(("method", "seed"))
+    lost = _lost(grid, judged(results).best_error, constant)
+    return (~lost).values.ravel().astype(float)
+
+
+def _best(grid: xr.Dataset) -> str:
+    """Return the method whose best step size is lost least often, then errs least."""
+    ends = {m: grid.sel({"method": m}) for m in grid.method.values}
+    at_best = [end.isel(trial=choose(end)) for end in ends.values()]
+    together = xr.concat(at_best, "trial", coords="minimal", compat="override")
+    return str(list(ends)[choose(together)])
+
+
+def _lost(runs: xr.Dataset, best_error: xr.DataArray, constant: xr.DataArray) -> xr.DataArray:
+    learned = (constant - runs.test_error) / (constant - best_error)
+    return runs.diverged_at.notnull() | (runs.collapsed > 0) | ~(learned >= 0.5)
