@@ -83,9 +83,9 @@ def choose(grid: xr.Dataset) -> int:
     ----------
     grid : of one problem and method, with dimensions trial and choosing.
     """
-    lost = grid.diverged_at.notnull() | (grid.collapsed > 0)
-    errors = grid.test_error.where(~lost).median("choosing").fillna(np.inf)
-    return int(np.lexsort([errors.values, lost.sum("choosing").values])[0])
+    lost = np.isfinite(grid.diverged_at.values) | (grid.collapsed.values > 0)
+    errors = np.median(np.where(lost, np.inf, grid.test_error.values), axis=-1)
+    return int(np.lexsort([errors, lost.sum(-1)])[0])
 
 
 class _Done(NamedTuple):

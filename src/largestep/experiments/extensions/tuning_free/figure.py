@@ -89,7 +89,7 @@ def draw_pareto(found: xr.Dataset) -> Figure:
                 markersize=7,
                 markerfacecolor=colour if number > 1 else "none",
                 markeredgewidth=1.6,
-                label=str(method) if there.all() else None,
+                label=str(method),
             )
         ax.set_yscale("log")
         log_percentages(ax.yaxis)

@@ -23,14 +23,15 @@ def judged(results: Results) -> xr.Dataset:
     """
     contest, grid = results["contest"].dataset, results["grid"].dataset
     constant = contest.constant.max(("method", "seed"))
-    best = [_best(grid.sel({"problem": p})) for p in contest.problem.values]
-    chosen = xr.DataArray(best, dims="problem", coords={"problem": contest.problem})
-    best_error = contest.test_error.sel({"method": chosen}).median("seed").drop_vars("method")
+    ways = list(contest.method.values)
+    best = [_best(grid.isel(problem=i)) for i in range(contest.sizes["problem"])]
+    medians = np.median(contest.test_error.values, axis=-1)
+    best_error = constant.copy(data=[m[ways.index(b)] for m, b in zip(medians, best, strict=True)])
     lost = _lost(contest, best_error, constant)
     error = contest.test_error.where(~lost, constant)
     return xr.Dataset(
         {
-            "best": chosen,
+            "best": ("problem", best),
             "best_error": best_error,
             "lost": lost,
             "error": error,
@@ -63,10 +64,9 @@ def lost_at_largest(results: Results, method: str) -> np.ndarray:
 
 def _best(grid: xr.Dataset) -> str:
     """Return the method whose best step size is lost least often, then errs least."""
-    ends = {m: grid.sel({"method": m}) for m in grid.method.values}
-    at_best = [end.isel(trial=choose(end)) for end in ends.values()]
-    together = xr.concat(at_best, "trial", coords="minimal", compat="override")
-    return str(list(ends)[choose(together)])
+    each = [grid.isel(method=i) for i in range(grid.sizes["method"])]
+    at_best = xr.concat([end.isel(trial=choose(end)) for end in each], "trial")
+    return str(grid.method.values[choose(at_best)])
 
 
 def _lost(runs: xr.Dataset, best_error: xr.DataArray, constant: xr.DataArray) -> xr.DataArray:

@@ -83,7 +83,12 @@ def _sparsity_over_best(method: str, results: Results) -> np.ndarray:
     found = judged(results)
     if method not in found.method:
         return np.array([np.nan])
-    its = found.sparsity.sel({"method": found.best}).transpose("problem", "seed")
+    its = np.stack(
+        [
+            found.sparsity.sel({"problem": p, "method": str(b)})
+            for p, b in zip(found.problem.values, found.best.values, strict=True)
+        ]
+    )
     return _medians(ratio(found.sparsity.sel({"method": method}).values, its.values))
 
 
