@@ -44,7 +44,7 @@ def measure() -> list[dict[str, Any]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows = [_overhead(*network, torch.device("cpu")) for network in _networks()]
+        rows = [_overhead(*network, torch.device("cpu")) for network in networks()]
     finally:
         torch.set_num_threads(threads)
     if torch.cuda.is_available():
@@ -54,7 +54,8 @@ def measure() -> list[dict[str, Any]]:
     return rows
 
 
-def _networks() -> list[tuple[str, nn.Module, torch.Tensor]]:
+def networks() -> list[tuple[str, nn.Module, torch.Tensor]]:
+    """Return three networks, by what they are called, with 1024 inputs each."""
     images, text = torch.randn(1024, 3, 32, 32), torch.randint(64, (1024, 64))
     resnet = models.build("small_resnet", 64, channels=3, widths=(16, 32, 64), blocks=3)
     gpt = _Transformer(nn.Embedding(64, 128), causal=True)

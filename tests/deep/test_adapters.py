@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from largestep.deep import LossStabilization, Probe, loggers
+from largestep.deep import HoldEdge, LossStabilization, Probe, loggers
 
 # Their warnings are theirs.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -347,3 +347,128 @@ def test_accelerate(data):
         assert probe.dataset().step.values.tolist() == [0, 2, 4, 6]
         weights.append(model[0].weight.detach())
     torch.testing.assert_close(*weights)
+
+
+class Noted(HoldEdge):
+    """Notes the step sizes that it sets."""
+
+    def step(self, loss, again=None):
+        before = self.taken
+        super().step(loss, again)
+        if self.taken > before:
+            vars(self).setdefault("found", []).extend(self.get_last_lr())
+
+
+def held_by_hand(batches, steps):
+    """Return the network and the step sizes of a plain loop."""
+    model = Classifier()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    controller = Noted(optimizer, steps, model=model)
+    for _ in range(steps // len(batches)):
+        for x, y in batches:
+
+            def loss_of(x=x, y=y):
+                return model(x, y)["loss"]
+
+            loss = loss_of()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            controller.step(loss, loss_of)
+    return model.network, controller.found
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_lightning_with_the_edge_held(data, tmp_path, parts):
+    """As in a plain loop; what `training_step` does besides is done once a batch."""
+    from largestep.deep.lightning import ControllerCallback
+
+    expected, sizes = held_by_hand(batches_of(data, 20), 20)
+    module, callback = lightning_module(), ControllerCallback(Noted)
+    trainer = lightning_trainer(tmp_path, callback, max_epochs=10, accumulate_grad_batches=parts)
+    trainer.fit(module, batches_of(data, 20 // parts))
+    assert len(module.losses) == 20 * parts
+    assert callback.controller.found == pytest.approx(sizes, rel=1e-3)
+    torch.testing.assert_close(module.network[0].weight, expected[0].weight, rtol=1e-2, atol=1e-4)
+
+
+def test_lightning_that_optimises_by_hand_with_the_edge_held(data, tmp_path):
+    """The callback can't take its step again; in `training_step` a controller is at home."""
+    from largestep.deep.lightning import ControllerCallback
+
+    trainer = lightning_trainer(tmp_path, ControllerCallback(Noted))
+    with pytest.raises(TypeError, match="needs again"):
+        trainer.fit(lightning_module(by_hand=True), batches_of(data, 20))
+
+    class Module(type(lightning_module())):
+        def on_train_start(self):
+            self.controller = Noted(self.optimizers(), 20, model=self.network)
+
+        def training_step(self, batch, number):
+            def loss_of():
+                return nn.functional.cross_entropy(self.network(batch[0]), batch[1])
+
+            loss = loss_of()
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            self.controller.step(loss, loss_of)
+
+    module = Module()
+    module.automatic_optimization = False
+    lightning_trainer(tmp_path, max_epochs=10).fit(module, batches_of(data, 20))
+    assert module.controller.found == pytest.approx(held_by_hand(batches_of(data, 20), 20)[1])
+
+
+def test_hugging_face_trainer_with_the_edge_held(data, tmp_path):
+    """Accumulated, clipped, resumed: the step sizes hardly change."""
+    from largestep.deep.transformers import ControllerCallback
+
+    found = {}
+    for parts, resume in ((1, None), (1, "checkpoint-6"), (2, None)):
+        model = Classifier()
+        trainer = hugging_face(
+            tmp_path,
+            model,
+            data,
+            lambda trainer: ControllerCallback(Noted, trainer),
+            max_steps=12,
+            gradient_accumulation_steps=parts,
+            per_device_train_batch_size=20 // parts,
+            seed=1,
+        )
+        callback = trainer.callback_handler.callbacks[-1]
+        trainer.train(resume_from_checkpoint=resume and str(tmp_path / resume))
+        assert callback.controller.model is trainer.model
+        found[parts, resume] = callback.controller.found
+    assert len(found[1, None]) == 12
+    assert found[1, "checkpoint-6"] == found[1, None][6:]
+    assert found[2, None] == pytest.approx(found[1, None], rel=1e-2)
+
+
+def test_accelerate_with_the_edge_held(data):
+    """Accumulated, with a wrapped optimizer."""
+    from accelerate import Accelerator
+
+    expected = held_by_hand(batches_of(data, 20), 20)[1]
+    for parts in (1, 2):
+        accelerator = Accelerator(cpu=True, gradient_accumulation_steps=parts)
+        model = Classifier()
+        model, optimizer, loader = accelerator.prepare(
+            model, torch.optim.SGD(model.parameters(), lr=0.1), batches_of(data, 20 // parts)
+        )
+        controller = Noted(optimizer, 20, model=model)
+        for _ in range(10):
+            for x, y in loader:
+
+                def loss_of(x=x, y=y):
+                    return model(x, y)["loss"]  # noqa: B023
+
+                with accelerator.accumulate(model):
+                    loss = loss_of()
+                    accelerator.backward(loss)
+                    optimizer.step()
+                    controller.step(loss, loss_of)
+                    optimizer.zero_grad()
+        assert controller.found == pytest.approx(expected, rel=1e-3)

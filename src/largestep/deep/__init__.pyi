@@ -10,8 +10,8 @@ from . import sharpness as sharpness
 from . import training as training
 from .batches import take as take
 from .compaction import compact as compact
-from .control import HoldEdge as HoldEdge
 from .control import FoundStep as FoundStep
+from .control import HoldEdge as HoldEdge
 from .control import LossStabilization as LossStabilization
 from .control import find_step as find_step
 from .curvature import jacobian as jacobian

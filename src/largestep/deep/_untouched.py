@@ -3,13 +3,13 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from itertools import chain
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_flatten
 
@@ -165,23 +165,23 @@ def seed_all(seed: int) -> None:
 
 def unrepeatable(model: nn.Module, run: Callable[[], object]) -> str | None:
     """Return the name of the first module whose outputs differ from one run to the next."""
+    names = {module: name for name, module in model.named_modules()}
     runs: list[list[tuple[str, list[Tensor]]]] = []
-    for _ in range(2):
-        outputs: list[tuple[str, list[Tensor]]] = []
-        with ExitStack() as stack:
-            for name, module in model.named_modules():
-                hook = partial(_note, outputs, name)
-                stack.callback(module.register_forward_hook(hook).remove)
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        if module in names:
+            leaves = [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
+            runs[-1].append((names[module], [leaf.clone() for leaf in leaves]))
+
+    # Of all modules: a hook of the model's own would be put back to what it was, with all it notes.
+    hook = register_module_forward_hook(note)
+    try:
+        for _ in range(2):
+            runs.append([])
             run()
-        runs.append(outputs)
+    finally:
+        hook.remove()
     for (name, first), (_, second) in zip(*runs, strict=False):
         if not all(map(torch.equal, first, second)):
             return name
     return None
-
-
-def _note(
-    outputs: list[tuple[str, list[Tensor]]], name: str, module: nn.Module, args: Any, output: Any
-) -> None:
-    leaves = tree_flatten(output)[0]
-    outputs.append((name, [leaf.clone() for leaf in leaves if isinstance(leaf, Tensor)]))

@@ -190,7 +190,9 @@ class ControllerCallback(_Kept):
         def training_step(*args: Any, **kwargs: Any) -> Tensor:
             self._calls.clear()
             loss = take_step(*args, **kwargs)
-            self._parts += [(call, (loss.detach() / alone).nan_to_num(1.0)) for call, alone in self._calls]
+            self._parts += [
+                (call, (loss.detach() / alone).nan_to_num(1.0)) for call, alone in self._calls
+            ]
             self._calls.clear()
             return loss
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from largestep.deep import HoldEdge, LossStabilization
+from largestep.deep import HoldEdge, LossStabilization, data
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -209,7 +210,9 @@ def test_no_step_is_longer_than_it_may_be():
     assert float(moved.norm() / before.norm()) == pytest.approx(0.05, rel=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad"])
+@pytest.mark.parametrize(
+    "optimizer", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "RAdam"]
+)
 def test_any_optimizer_learns_from_any_start(optimizer):
     for start in (1e-5, 1e-1):
         model = network()
@@ -268,7 +271,7 @@ def test_after_a_collapse_it_goes_back():
     with torch.no_grad():
         model[1].bias[1:].fill_(-100.0)  # all units but one are dead
     train(model, optimizer, controller, 100)
-    ((step, what),) = controller.recoveries
+    ((_, what),) = controller.recoveries
     assert what.endswith("of the units of a layer had lost their gradient")
     assert controller.kappa == pytest.approx(1 / 1.5)
     assert (model[1].bias > -100).all()
@@ -300,6 +303,11 @@ def one(lr=0.1):
         (lambda: HoldEdge(one(), 10, kappa=0.0), ValueError, "kappa must be above 0"),
         (lambda: HoldEdge(one(), 10, model=3), TypeError, r"model must be a torch\.nn\.Module"),
         (lambda: HoldEdge(torch.optim.LBFGS([torch.ones(1)]), 9), TypeError, "got LBFGS"),
+        (
+            lambda: HoldEdge(torch.optim.SparseAdam([torch.ones(1)]), 9),
+            TypeError,
+            "one dense gradient, got SparseAdam",
+        ),
         (lambda: HoldEdge(3, 9), TypeError, r"optimizer must be of torch\.optim, got int"),
         (
             lambda: HoldEdge(torch.optim.SGD([torch.zeros(2)], lr=0.1), 9),
@@ -321,3 +329,147 @@ def test_what_it_needs_is_asked_for():
         controller.step(1.0)
     with pytest.raises(ValueError, match="one LossStabilization, got one that has a HoldEdge"):
         LossStabilization(optimizer, 10)
+
+
+def test_a_loss_that_is_not_the_batchs_is_told():
+    """As when a closure looks its batch up too late."""
+    model = nn.Linear(5, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    controller = HoldEdge(optimizer, 100, model=model)
+    loss = functional.cross_entropy(model(X[:8]), Y[:8])
+    loss.backward()
+    optimizer.step()
+    with pytest.warns(
+        RuntimeWarning, match=r"again\(\) gives .* must be the mean loss of the same"
+    ):
+        controller.step(loss, lambda: functional.cross_entropy(3 * model(X[8:]), Y[8:]))
+    assert math.isfinite(controller.curvature)
+
+
+CALLS = iter(range(10**9))
+
+
+class Drifting(nn.Module):
+    """Has a state that lies where nobody looks for it."""
+
+    def forward(self, x):
+        return x * (1.0 + next(CALLS) % 7)
+
+
+def test_a_module_that_does_not_repeat_is_named():
+    model = nn.Sequential(nn.Linear(5, 4), Drifting(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    controller = HoldEdge(optimizer, 100, model=model)
+    loss = functional.cross_entropy(model(X), Y)
+    loss.backward()
+    optimizer.step()
+    with pytest.raises(
+        ValueError, match="the module '1' changes in between and cannot be put back"
+    ):
+        controller.step(loss, lambda: functional.cross_entropy(model(X), Y))
+
+
+class Noisy(nn.Module):
+    """Draws from every global random state."""
+
+    def forward(self, x):
+        return x * (random.random() + np.random.rand() + torch.rand(()))  # noqa: NPY002
+
+
+def test_random_numbers_of_every_kind_are_drawn_again():
+    model = nn.Sequential(nn.Linear(5, 4), Noisy(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    controller = HoldEdge(optimizer, 100, model=model)
+    train(model, optimizer, controller, 10)
+    assert controller._random
+    assert 0.0 < controller.curvature < math.inf
+
+
+def test_what_cannot_be_put_back_is_refused_before_it_is_run():
+    model = nn.Sequential(nn.Linear(5, 2))
+    model.numbers = iter(range(10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    controller = HoldEdge(optimizer, 100, model=model)
+    with pytest.raises(TypeError, match="numbers is an iterator"):
+        train(model, optimizer, controller, 1)
+    assert next(model.numbers) == 0
+
+
+def test_a_phase_too_short_to_find_a_step_size_is_told():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    controller = HoldEdge(optimizer, 12, model=model)
+    with pytest.warns(RuntimeWarning, match=r"κ should be 1, and was .* after 6 steps"):
+        train(model, optimizer, controller, 12)
+    assert controller.get_last_lr() == [0.0]
+
+
+def test_gradients_of_zero_change_nothing():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    controller = HoldEdge(optimizer, model=model)
+    for _ in range(30):
+        loss_of_batch = lambda: 0.0 * functional.cross_entropy(model(X), Y)  # noqa: E731
+        loss = loss_of_batch()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        controller.step(loss, loss_of_batch)
+    assert controller.get_last_lr() == [0.1]
+    assert controller.recoveries == []
+    assert not controller.settled
+
+
+def test_nan_from_the_start_ruins_nothing_and_is_told():
+    model = network()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    controller = HoldEdge(optimizer, model=model)
+
+    def lost(_):
+        loss_of_batch = lambda: math.nan * functional.cross_entropy(model(X), Y)  # noqa: E731
+        loss = loss_of_batch()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        controller.step(loss, loss_of_batch)
+
+    list(map(lost, range(9)))
+    assert [step for step, _ in controller.recoveries] == list(range(1, 10))
+    with pytest.warns(RuntimeWarning, match="has gone back 10 times by step 10"):
+        lost(10)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_a_loss_in_half_precision_is_refused():
+    model = network().bfloat16()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    controller = HoldEdge(optimizer, model=model)
+    with pytest.raises(TypeError, match=r"single precision, got torch\.bfloat16"):
+        controller.step(torch.zeros((), dtype=torch.bfloat16), lambda: torch.zeros(()))
+
+
+def test_units_that_die_while_the_loss_is_flat_are_seen():
+    """With momentum far beyond the edge a network on digits is ruined so, without a divergence."""
+    digits = data.load("digits", train=500)
+    x, y = digits.normalise(digits.x_train).flatten(1), digits.y_train
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(64, 60), nn.ReLU(), nn.Linear(60, 60), nn.ReLU(), nn.Linear(60, 10)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    controller = HoldEdge(optimizer, model=model, kappa=6.0)
+    for _ in range(500):
+        batch = torch.randint(500, (32,))
+        loss_of_batch = lambda: functional.cross_entropy(model(x[batch]), y[batch])  # noqa: B023, E731
+        loss = loss_of_batch()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        controller.step(loss, loss_of_batch)
+        if controller.recoveries:
+            break
+    ((_, what),) = controller.recoveries
+    assert what.endswith("of the units of a layer had lost their gradient")
+    assert controller.kappa == pytest.approx(6.0 / 1.5)
+    assert (model[1](model[0](x[batch])) > 0).any(0).float().mean() > 0.3

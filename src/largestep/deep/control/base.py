@@ -44,5 +44,7 @@ def made(
     make: MakeController, optimizer: torch.optim.Optimizer, steps: int, model: nn.Module
 ) -> Controller:
     """Return the controller of an optimizer of a model for so many steps."""
-    takes: dict[str, Any] = {"model": model} if "model" in inspect.signature(make).parameters else {}
+    takes: dict[str, Any] = (
+        {"model": model} if "model" in inspect.signature(make).parameters else {}
+    )
     return make(optimizer, steps, **takes)

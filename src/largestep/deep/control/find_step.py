@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -155,8 +154,7 @@ class _Search:
         self.optimizer = optimizer(trained)
         if not isinstance(self.optimizer, torch.optim.Optimizer):
             raise TypeError(
-                "optimizer must return one of torch.optim, "
-                f"got {type(self.optimizer).__name__}"
+                f"optimizer must return one of torch.optim, got {type(self.optimizer).__name__}"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = _FIRST

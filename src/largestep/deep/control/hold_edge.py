@@ -31,11 +31,12 @@ _ROUNDING = 1e-5
 _SAME = 0.01
 """Losses that differ by a larger share are not of the same batch, whatever was rounded or fused."""
 _LOST = 0.1
-"""A loss that has fallen by such a share of its start, and risen by it again and by its own scatter,
-is on its way to a collapse: units die, and the rest say the same of more and more inputs."""
+"""A loss that has fallen by such a share of its start, and has risen again by it and by its own
+scatter, is on its way to a collapse: units die, and the rest say the same of more and more
+inputs."""
 _IN_VAIN = 10
 """Returns after which something else must be wrong."""
-_ALIVE, _BRIEF = 0.2, 3
+_ALIVE, _BRIEF = 0.25, 3
 """A collapse too: in some layer only so small a share is left of the units that had a gradient on a
 batch, as a mean over so many measurements, and the loss no longer falls."""
 _LATE = 4.0
@@ -70,9 +71,9 @@ class HoldEdge(Steering):
     - After the fraction `hold` of training η falls linearly to zero, from its geometric mean over
       the phase, in which late steps weigh most (as the cube of their number).
     - Where the loss is not finite, has burst, or has risen by a tenth of its first value above the
-      lowest level it had, or where four fifths of the units of a layer have lost their gradient (in
-      the weights' gradient their rows are exactly zero) and the loss no longer falls, parameters
-      and optimizer go back to the last good state, η falls to a third, and κ* to two thirds;
+      lowest level it had, or where three quarters of a layer's units have lost their gradient (in
+      that of its weights their rows are exactly zero) and the loss no longer falls, parameters and
+      optimizer go back to the last good state, η falls to a third, and κ* to two thirds;
       `recoveries` says when and why.
 
     It is largestep's own. What was measured, and where not to use it, is on the page "A step size
@@ -336,7 +337,7 @@ class HoldEdge(Steering):
         if abs(change) == _MOST:
             # What was measured so far from the edge says little of it; rounding weighs most there.
             self._means = dict.fromkeys(means, 0.0)
-        if self._measured % _KEPT == 0 and self._risen() < 0.5 and self._left() > 2.0 * _ALIVE:
+        if self._measured % _KEPT == 0 and self._risen() < 0.5 and self._left() > 1.5 * _ALIVE:
             self._good = self._state()
         return None
 
@@ -486,7 +487,7 @@ class HoldEdge(Steering):
         self._length = get_total_norm(moved)
         self._share = (self.longest / self._length).clamp(max=1.0)
         # Where nothing is shortened, not a bit changes; on a CPU it costs nothing to see that.
-        if self._share.is_cuda or not self._share == 1.0:
+        if self._share.is_cuda or self._share != 1.0:
             for parameter, before in zip(self._parameters, self._before, strict=True):
                 parameter.copy_(torch.lerp(before, parameter, self._share.to(parameter.dtype)))
         if self._due(self.taken + 1):

@@ -43,7 +43,7 @@ class LossStabilization(Steering):
 
     It is largestep's own, not the paper's, and the mini-batch form of `dynamics.HoldLoss`, whose
     two parts (the step as a number without units, a cap) it keeps. What was measured, and where
-    the loss stays below the target, is on the page "A step size that holds the loss".
+    the loss stays below the target, is on the page "A step size that holds".
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ class LossStabilization(Steering):
     -----
     Call ``step(loss)`` after ``optimizer.step()``, whose gradients it shortens in a hook; do not
     clip them as well. Reading the loss waits for the device, once a step; pass a float
-    if the loop has it already. Of several processes it takes the
-    mean of their losses. With gradients accumulated call it once per optimiser step, or
-    with each part of the batch: without a step of the optimiser since the last call the loss is
-    only noted, and the mean of those noted counts. A closure's gradients are shortened when it has
-    computed them. Wrappers of the optimiser, accelerate's and Lightning's, are looked through.
-    `deep.lightning` and `deep.transformers` have callbacks that call it.
+    if the loop has it already. Of several processes it takes the mean of their losses. With
+    gradients accumulated call it once per optimiser step, or with each part of the batch: without a
+    step of the optimiser since the last call the loss is only noted, and the mean of those noted
+    counts. A closure's gradients are shortened when it has computed them. Wrappers of the
+    optimiser, accelerate's and Lightning's, are looked through. `deep.lightning` and
+    `deep.transformers` have callbacks that call it.
 
     The step size is its own: what another scheduler sets is overruled before the step, with a
     warning, also after the phase. It warns too when the optimiser steps without it, and at the end
