@@ -25,8 +25,8 @@ def judged(results: Results) -> xr.Dataset:
     constant = contest.constant.max(("method", "seed"))
     ways = list(contest.method.values)
     best = [_best(grid.isel(problem=i)) for i in range(contest.sizes["problem"])]
-    medians = np.median(contest.test_error.values, axis=-1)
-    best_error = constant.copy(data=[m[ways.index(b)] for m, b in zip(medians, best, strict=True)])
+    at_best = [contest.test_error.values[i, ways.index(b)] for i, b in enumerate(best)]
+    best_error = constant.copy(data=np.nanmedian(at_best, axis=-1))
     lost = _lost(contest, best_error, constant)
     error = contest.test_error.where(~lost, constant)
     return xr.Dataset(

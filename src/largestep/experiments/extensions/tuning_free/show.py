@@ -89,7 +89,7 @@ def _sparsity_over_best(method: str, results: Results) -> np.ndarray:
             for p, b in zip(found.problem.values, found.best.values, strict=True)
         ]
     )
-    return _medians(ratio(found.sparsity.sel({"method": method}).values, its.values))
+    return _medians(ratio(found.sparsity.sel({"method": method}).values, its))
 
 
 def _medians(values: np.ndarray) -> np.ndarray:
