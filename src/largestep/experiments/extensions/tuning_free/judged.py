@@ -48,10 +48,12 @@ def near(found: xr.Dataset) -> xr.DataArray:
     It is at most a tenth above it; or half a point, if that is more, where errors are shares; or
     2 % where they are the loss of text, of which no method can lower most.
     """
-    best = found.best_error
-    allowed = best * xr.where(best.problem.isin(names.TEXTS), 1.02, 1.1)
-    at_least = xr.where(best.problem.isin(names.SHARES), best + 0.005, 0.0)
-    return found.error.median("seed") <= np.maximum(allowed, at_least)
+    best, problems = found.best_error.values, found.problem.values
+    allowed = best * np.where(np.isin(problems, names.TEXTS), 1.02, 1.1)
+    half_a_point = np.where(np.isin(problems, names.SHARES), best + 0.005, 0.0)
+    return found.error.median("seed") <= found.best_error.copy(
+        data=np.maximum(allowed, half_a_point)
+    )
 
 
 def lost_at_largest(results: Results, method: str) -> np.ndarray:

@@ -100,6 +100,13 @@ def held_adamw(model: nn.Module, steps: int) -> Method:
     return _held(model, steps, torch.optim.AdamW(model.parameters(), lr=_ANY, fused=True))
 
 
+def held_at(model: nn.Module, steps: int, kappa: float) -> Method:
+    """Return HoldEdge on AdamW, at another curvature than its default."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_ANY, fused=True)
+    controller = HoldEdge(optimizer, steps, model=model, kappa=kappa)
+    return Method(model, steps, optimizer, controller=controller)
+
+
 def held_sgd(model: nn.Module, steps: int) -> Method:
     """Return HoldEdge on SGD with momentum 0.9."""
     return _held(

@@ -7,6 +7,7 @@ __all__ = [
     "CHOOSING",
     "GRIDS",
     "HELD_ADAMW",
+    "HELD_HARDER",
     "HELD_SGD",
     "METHODS",
     "PROBLEMS",
@@ -32,10 +33,13 @@ PROBLEMS: Mapping[str, str] = {
 """The functions of `problems`, by what the problems are called."""
 
 HELD_ADAMW, HELD_SGD = "HoldEdge, AdamW", "HoldEdge, SGD momentum"
+HELD_HARDER = "HoldEdge at κ = 2, AdamW"
+"""Added when the results of the others had been seen: nothing is claimed of it."""
 TYPED = "AdamW 1e-3, cosine"
 
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     HELD_ADAMW: ("held_adamw", {}),
+    HELD_HARDER: ("held_at", {"kappa": 2.0}),
     HELD_SGD: ("held_sgd", {}),
     "LossStabilization, SGD": ("stabilized_sgd", {"momentum": 0.0}),
     "LossStabilization, SGD momentum": ("stabilized_sgd", {"momentum": 0.9}),

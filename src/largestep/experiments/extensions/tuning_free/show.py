@@ -14,6 +14,7 @@ from largestep.experiments.extensions.tuning_free.judged import judged, lost_at_
 from largestep.experiments.extensions.tuning_free.names import (
     GRIDS,
     HELD_ADAMW,
+    HELD_HARDER,
     HELD_SGD,
     METHODS,
     TYPED,
@@ -164,6 +165,6 @@ CLAIMS: tuple[Claim, ...] = (
             whose="rivals",
         )
         for method in METHODS
-        if method not in (HELD_ADAMW, TYPED)
+        if method not in (HELD_ADAMW, HELD_HARDER, TYPED)
     ),
 )
