@@ -101,6 +101,12 @@ def test_a_run_that_diverges_says_when_and_has_no_error():
     assert np.isnan(found["test_error"])
 
 
+def test_times_are_side_by_side_and_those_of_a_step():
+    makes = [methods.usual_adamw, methods.cdat]
+    once, twice = contest.time_all(tiny, makes)
+    assert 0.0 < once < twice < 1e3  # it differentiates twice
+
+
 def test_the_first_step_of_cdat_on_a_parabola_is_half_the_way():
     # Adam's first direction is −1, its curvature 6, the slope 6θ: η = ½ · 6θ/6.
     model = torch.nn.Linear(1, 1, bias=False)
@@ -140,6 +146,7 @@ def planted(error, monkeypatch, budget):
         return {"sparsity": 0.3} if run.method == names.HELD_ADAMW else {}
 
     monkeypatch.setattr(compute, "_train", rows)
+    monkeypatch.setattr(compute, "_time", lambda shared, blocks: [1.0] * len(blocks[0]))
     with ThreadPoolExecutor(1) as pool:
         return compute.compute(replace(budget, executor=pool))
 

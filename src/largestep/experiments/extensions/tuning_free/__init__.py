@@ -20,8 +20,8 @@ advice. CDAT's σ alone was chosen, among 0.5, 1 and 2, on a seed that is not sh
 AdamW at 3e-4, 1e-3, 3e-3, 1e-2, 3e-2 and SGD with momentum 0.9 at 0.01, 0.03, 0.1, 0.3, 1, held for
 half of training and then falling to zero, as HoldEdge's are. Seed 900 chooses a step size for each
 problem, and which grid is the best, and is not shown; the test data that choose are those that are
-shown, in the grids' favour. HoldEdge at κ = 2 came in when the others' results had been seen; nothing
-is claimed of it.
+shown, in the grids' favour. HoldEdge at κ = 2 came in when the others' results had been seen, and
+nothing is claimed of it.
 """,
     seconds=3600,
     order=8,

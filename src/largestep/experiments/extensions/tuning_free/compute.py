@@ -2,7 +2,9 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -55,7 +57,11 @@ def compute(budget: Budget) -> Results:
         for g, (_, step_sizes) in names.GRIDS.items()
     }
     shown = {(p, m): [Run(p, m, None, s) for s in budget.seeds] for p in problems for m in methods}
-    with _takes_up(budget) as take:
+    with ExitStack() as stack:
+        executor = budget.executor or stack.enter_context(
+            process_pool(budget.threads or os.cpu_count() or 1)
+        )
+        take = stack.enter_context(_takes_up(budget, executor))
         found = take([run for rows in of_grids.values() for row in rows for run in row])
         found |= take([run for row in shown.values() for run in row])
         grid = _grid(found, of_grids)
@@ -63,13 +69,15 @@ def compute(budget: Budget) -> Results:
             eta = names.GRIDS[g][1][choose(grid.sel({"problem": p, "method": g}))]
             shown[p, g] = [Run(p, g, eta, s) for s in budget.seeds]
         found |= take([run for key in of_grids for run in shown[key]])
-    ways = [*names.GRIDS, *methods]
+        ways = [*names.GRIDS, *methods]
+        step = _timed([[shown[p, m][0] for m in ways] for p in problems], executor)
     contest = _variables(
         [[[found[run].row for run in shown[p, m]] for m in ways] for p in problems],
         ("problem", "method", "seed"),
     )
     step_sizes = [[shown[p, m][0].step_size or np.nan for m in ways] for p in problems]
     contest["step_size"] = ("problem", "method"), step_sizes
+    contest["step"] = ("problem", "method"), step, {"long_name": "time of a step", "units": "ms"}
     processors = json.dumps(sorted({done.processor for done in found.values()}))
     contest = contest.assign_coords(problem=list(problems), method=ways, seed=budget.seeds)
     contest = contest.assign_attrs(runs=json.dumps([_FOLDER]), processors=processors)
@@ -97,7 +105,7 @@ _Take = Callable[[Sequence[Run]], dict[Run, _Done]]
 
 
 @contextmanager
-def _takes_up(budget: Budget) -> Iterator[_Take]:
+def _takes_up(budget: Budget, executor: Executor) -> Iterator[_Take]:
     """Yield what does runs, or takes up those that are kept."""
     with ExitStack() as stack:
         kept: dict[str, _Done] = {}
@@ -106,9 +114,6 @@ def _takes_up(budget: Budget) -> Iterator[_Take]:
             folder = _files.prepare_folder(budget.folder / _FOLDER)
             journal = stack.enter_context(Journal(folder / "blocks", _FOLDER))
             kept = {str(key): _Done(row.tolist(), str(on)) for key, row, on in journal.read()}
-        executor = budget.executor or stack.enter_context(
-            process_pool(budget.threads or os.cpu_count() or 1)
-        )
 
         def take(runs: Sequence[Run]) -> dict[Run, _Done]:
             keys = {run: _key(run, budget.quick) for run in runs}
@@ -134,10 +139,33 @@ def _train(quick: bool, runs: Sequence[Run]) -> list[list[float]]:
     torch.set_num_threads(1)
     rows = []
     for run in runs:
-        make = partial(getattr(methods, _maker(run.method)), **_settings(run))
         task = getattr(problems, names.PROBLEMS[run.problem])(run.seed)
-        rows.append(contest.run_one(task, make, run.seed, quick=quick))
+        rows.append(contest.run_one(task, _make(methods, run), run.seed, quick=quick))
     return rows
+
+
+def _timed(runs: list[list[Run]], executor: Executor) -> list[list[float]]:
+    """Return the milliseconds of a step of each method, problem by problem."""
+    done = run_blocks(_time, None, runs, executor, seconds=0)
+    found = {block.items[0][0].problem: block.result for block in done}
+    return [found[row[0].problem] for row in runs]
+
+
+def _time(shared: None, blocks: Sequence[list[Run]]) -> list[float]:
+    import torch
+
+    from largestep.experiments.extensions.tuning_free import contest, methods, problems
+
+    torch.set_num_threads(1)
+    (runs,) = blocks
+    build = partial(getattr(problems, names.PROBLEMS[runs[0].problem]), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return contest.time_all(build, [_make(methods, run) for run in runs])
+
+
+def _make(methods: Any, run: Run) -> Any:
+    return partial(getattr(methods, _maker(run.method)), **_settings(run))
 
 
 def _key(run: Run, quick: bool) -> str:

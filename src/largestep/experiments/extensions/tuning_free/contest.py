@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,12 +14,15 @@ from largestep.experiments.extensions.tuning_free.names import QUANTITIES
 from largestep.experiments.extensions.tuning_free.problems import Task
 from largestep.metrics.sparsity import feature_sparsity
 
-__all__ = ["run_one"]
+__all__ = ["run_one", "time_all"]
 
 _LOSS_BOUND = 1e6
 """A run whose loss goes beyond this, or is not finite, has diverged."""
 _INPUTS, _ROWS = 500, 2000
 """Training inputs that features are measured at, and the most rows that these give."""
+
+_ROUNDS, _STEPS = 4, 30
+"""How often methods take turns while they are timed, and for how many steps."""
 
 Make = Callable[[torch.nn.Module, int], Method]
 
@@ -40,6 +43,29 @@ def run_one(task: Task, make: Make, seed: int, *, quick: bool = False) -> list[f
         warnings.simplefilter("ignore", RuntimeWarning)
         _run(task, make, seed, max(task.epochs // 10, 1) if quick else task.epochs, found)
     return list(found.values())
+
+
+def time_all(build: Callable[[], Task], makes: Sequence[Make]) -> list[float]:
+    """Return the milliseconds of processor time that a step of each method takes, side by side.
+
+    They take turns, and the fastest counts: what else the machine does slows all of them. They are
+    far from the end of a training: a controller is at work.
+    """
+    runs = []
+    for make in makes:
+        task = build()
+        task.model.train()
+        runs.append((task, make(task.model, 100 * _ROUNDS * _STEPS)))
+    fastest = [math.inf] * len(runs)
+    for _ in range(_ROUNDS):
+        for number, (task, method) in enumerate(runs):
+            x, y = (part[: task.batch_size] for part in task.train)
+            started = time.process_time()
+            for _ in range(_STEPS):
+                method.step(lambda: task.loss(task.model(x), y))  # noqa: B023
+            spent = 1e3 * (time.process_time() - started) / _STEPS
+            fastest[number] = min(fastest[number], spent)
+    return fastest
 
 
 def _run(task: Task, make: Make, seed: int, epochs: int, found: dict[str, float]) -> None:

@@ -127,8 +127,7 @@ def _cell(cell: xr.Dataset) -> str:
 
 
 def _last_columns(found: xr.Dataset, typed: str) -> dict[str, list[str]]:
-    steps = found.milliseconds.min("seed")
-    times = (steps / steps.sel({"method": typed})).median("problem")
+    times = (found.step / found.step.sel({"method": typed})).median("problem")
     close, lost = near(found).sum("problem"), found.lost.sum(("problem", "seed"))
     return {
         f"near on,\nof {found.sizes['problem']}": [str(int(n)) for n in close.values],

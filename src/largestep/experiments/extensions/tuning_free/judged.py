@@ -19,7 +19,8 @@ def judged(results: Results) -> xr.Dataset:
     least on the seeds that choose; `best_error`: its median on those shown. `lost`: whether a run
     has diverged, collapsed, or learned less than half of what `best` has, that is, brought its
     error less than half as far below the constant's. `error`: the constant's where it is lost.
-    `sparsity`: missing there. `ratio`: of the error to `best_error`.
+    `sparsity`: missing there. `ratio`: of the error to `best_error`. `step`: the milliseconds of
+    one.
     """
     contest, grid = results["contest"].dataset, results["grid"].dataset
     constant = contest.constant.max(("method", "seed"))
@@ -37,7 +38,7 @@ def judged(results: Results) -> xr.Dataset:
             "error": error,
             "ratio": error / best_error,
             "sparsity": contest.sparsity.where(~lost),
-            "milliseconds": contest.milliseconds,
+            "step": contest.step,
         }
     )
 

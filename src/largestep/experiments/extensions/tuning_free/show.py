@@ -35,7 +35,7 @@ CAPTIONS: Mapping[str, Caption] = {
         "of 93.75 %; below each problem's name the error that is 1. Blue is better than the "
         "grids' best, red worse. Lost: runs that diverged, collapsed or learned less than half; "
         "their error counts as that of a constant. Time a step: processor time over that of AdamW, "
-        "the median over problems of the fastest seeds.",
+        "side by side, the median over problems.",
         "A table of methods by problems whose cells are coloured by the ratio.",
     ),
     "pareto": Caption(
