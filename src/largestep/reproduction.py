@@ -71,12 +71,14 @@ def reproduce(
         If an experiment is unknown, `only_figures` finds no results, every experiment is broken, or
         claims are to be confirmed that are not the frozen ones.
     ModuleNotFoundError
-        If a named experiment needs PyTorch and it is missing.
+        If a named experiment needs PyTorch, or other packages, and they are missing.
     """
     chosen = [catalogue.get(name) for name in names] or _all_that_run()
     needs_torch = any(experiment.needs_torch for experiment in chosen) and not only_figures
     if needs_torch and find_spec("torch") is None:
         import largestep.deep  # noqa: F401  (says what to install)
+    for experiment in chosen if not only_figures else ():
+        experiment.refuse_missing()
     if confirm:
         frozen.refuse_changed(chosen)
     with _files.exclusive(_files.prepare_folder(out)):

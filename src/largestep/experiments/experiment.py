@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -96,6 +97,7 @@ class Experiment:
     seeds : its default number of seeds.
     by_name : whether it runs only when it is named: it takes long, or needs a data set.
     needs_torch : whether it needs the extra.
+    needs : what else it needs, other people's packages by the names they are installed by.
     """
 
     package: str
@@ -108,6 +110,7 @@ class Experiment:
     seeds: int = 20
     by_name: bool = False
     needs_torch: bool = False
+    needs: tuple[str, ...] = ()
 
     @property
     def paper(self) -> Paper:
@@ -129,6 +132,21 @@ class Experiment:
             if isinstance(error, ImportError):
                 raise
             raise ImportError(f"{self.package}.{name} fails to import: {error!r}") from error
+
+    def refuse_missing(self) -> None:
+        """See that what it needs beside PyTorch is there.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If it is not; the error says what to install.
+        """
+        installed = {d.name.lower() for d in distributions()} if self.needs else set()
+        missing = [package for package in self.needs if package not in installed]
+        if missing:
+            raise ModuleNotFoundError(
+                f"{self.name} needs other people's packages: pip install {' '.join(missing)}"
+            )
 
     def compute(self, budget: "Budget") -> "Results":
         """Return its datasets."""

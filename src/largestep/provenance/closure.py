@@ -19,9 +19,13 @@ __all__ = ["Closure", "Sources", "closure", "defines"]
 
 _DECIDING = {
     "PIL": "pillow",
+    "dog": "dog-optimizer",
     "matplotlib": "matplotlib",
+    "momo": "momo-opt",
     "numba": "numba",
     "numpy": "numpy",
+    "prodigyopt": "prodigyopt",
+    "schedulefree": "schedulefree",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
     "torch": "torch",
