@@ -402,7 +402,8 @@ def _arrays(valid, draw):
         lambda: with_value(draw.choice(values), everywhere=True),
         lambda: np.full(a.shape, 10**400, dtype=object),
     ]
-    return makers[draw.integers(len(makers))]()
+    with np.errstate(invalid="ignore"):  # what is no number, as an integer
+        return makers[draw.integers(len(makers))]()
 
 
 def gone_wrong(valid, draw):

@@ -212,6 +212,7 @@ RELU = {
     *("regression-1d", "teacher-student", "three-layer", "sde", "rivals", "hold"),
     *("survival", "columns", "step-sizes"),
     *("lazy", "opposing-signals", "stable-minima", "batch-sharpness", "xor-clusters"),
+    "collapse",
 }
 
 
@@ -250,7 +251,10 @@ RELU = {
             "measures/trajectory.py",
             "return thetas",
             "return +thetas",
-            {"surface", "one-dimension", "teacher-student", "bouncing", "logistic", "stability"},
+            {
+                *("surface", "one-dimension", "teacher-student", "bouncing"),
+                *("logistic", "stability", "collapse"),
+            },
         ),
         ("deep/measures/errors.py", "argmax(1)", "argmax(dim=1)", DEEP - OWN_LOOPS),
         ("deep/measures/movement.py", "1.0 - float", "1 - float", set()),
