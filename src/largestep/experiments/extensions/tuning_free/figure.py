@@ -119,11 +119,15 @@ def _cell(cell: xr.Dataset) -> str:
     """Return the median ratio, its interval, and how many runs are lost."""
     ratio = cell.ratio.values
     interval = median_interval(ratio)
-    text = f"{np.median(ratio):.2f}"
+    text = _short(np.median(ratio))
     if interval is not None:
-        text += f"\n[{interval.low:.2f}, {interval.high:.2f}]"
+        text += f"\n[{_short(interval.low)}, {_short(interval.high)}]"
     lost = int(cell.lost.sum())
     return f"{text}\n{lost} lost" if lost else text
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def _last_columns(found: xr.Dataset, typed: str) -> dict[str, list[str]]:
