@@ -40,7 +40,7 @@ from largestep.store import Results
 
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
 COMMAND = [str(Path(sys.executable).with_name("largestep"))]
-BUDGET = Budget([0, 1, 2], quick=True, threads=1)
+BUDGET = Budget([0, 1], quick=True, threads=1)
 TINY = {"epochs": 10, "batch_size": 8, "train": None}
 NARROW = {
     "resnet18": {**TINY, "model_settings": {"width": 2}},
@@ -113,12 +113,12 @@ def settings(**changes):
 )
 def test_the_large_experiments_compute_claim_and_draw(name, runs, tiny, tmp_path):
     experiment = experiments.get(name)
-    results = experiment.compute(BUDGET)
+    results = experiment.compute(replace(BUDGET, seeds=[0]))
     assert [node.path for node in results.leaves] == [f"/{run}" for run in runs]
     for dataset in results.leaves:
         assert set(dataset.sizes) == {"schedule", "seed", "step", "layer"}
         assert dataset.sizes["schedule"] == 5
-        assert dataset.seed.values.tolist() == [0, 1, 2]
+        assert dataset.seed.values.tolist() == [0]
         assert dataset.step.values.tolist() == [0, 1, 2, 3]
     found = [claim.check(results) for claim in experiment.claims]
     assert len({(c["claim"], c["measured"]) for c in found}) == len(found) == 11 * len(runs)

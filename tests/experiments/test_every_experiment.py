@@ -10,10 +10,11 @@ def test_it_computes_claims_and_draws(name, tmp_path):
     experiment = find()[name]
     if experiment.needs_torch:
         pytest.importorskip("torch")
-    results = experiment.compute(Budget(seeds=[0, 1, 2], quick=True))
+    seeds = [0] if experiment.needs_torch else [0, 1]  # networks cost seconds each
+    results = experiment.compute(Budget(seeds, quick=True))
     found = [claim.check(results) for claim in experiment.claims]
     assert len({(c["claim"], c["measured"]) for c in found}) == len(found)
-    # Three seeds decide no median and no share of nine in ten.
+    # So few seeds decide no median and no share of nine in ten.
     over_seeds = {c["verdict"] for c in found if c["over"] == "seeds"}
     assert over_seeds <= {"does not hold", "undecided"}
     assert all(c["undecided_because"] for c in found if c["verdict"] == "undecided")
