@@ -391,7 +391,7 @@ def opposing_outliers(
     relevant = _checks.integer("relevant", relevant, at_least=1)
     if relevant > d:
         raise ValueError(f"relevant must be at most d = {d}, got {relevant}")
-    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0))
+    rng = np.random.RandomState(_checks.integer("seed", seed, at_least=0, at_most=2**32 - 1))
     truth = np.repeat([1.0 / np.sqrt(relevant), 0.0], [relevant, d + 1 - relevant])
 
     def drawn(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -399,7 +399,7 @@ def opposing_outliers(
         x[:, :d] = rng.standard_normal((rows, d))
         outliers = np.arange(int(share * rows))
         x[outliers, d] = np.where(outliers % 2 == 0, size, -size)
-        return x, np.tanh(2.0 * x @ truth)
+        return x, np.tanh(2.0 * (x @ truth))  # twice the largest numbers are none
 
     return Problem(
         *drawn(n),
