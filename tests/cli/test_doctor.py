@@ -3,26 +3,9 @@
 import json
 
 import numpy as np
-import pytest
 import xarray as xr
 
-from largestep.cli import main
 from largestep.cli.app import printable
-
-
-@pytest.fixture
-def doctor(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["largestep", "doctor", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            return stop.code
-        return 0
-
-    return run
 
 
 def write(path, dead, layer="act"):
@@ -39,10 +22,12 @@ def write(path, dead, layer="act"):
     dataset.to_netcdf(path, engine="h5netcdf")
 
 
-def test_it_tells_what_is_wrong_and_writes_a_page(doctor, tmp_path, capsys):
+def test_it_tells_what_is_wrong_and_writes_a_page(largestep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write("probe.nc", dead=18.0, layer="act[red]<b>")
-    assert doctor("probe.nc", "--out", "told") == 0
-    said = capsys.readouterr().out
+    done = largestep("doctor", "probe.nc", "--out", "told")
+    assert done.returncode == 0
+    said = done.stdout
     assert said.startswith("2 findings in 200 steps.\n")
     assert "dead units: layer act[red]<b>: 90% of the units are dead" in said
     assert "not recorded: Activity() does" in said
@@ -59,11 +44,13 @@ def test_a_name_from_a_file_is_no_command_to_a_terminal():
     assert printable("act\x1b[31m: 90 % of κ\n") == "act\\x1b[31m: 90 % of κ\n"
 
 
-def test_it_says_that_nothing_was_found(doctor, capsys):
+def test_it_says_that_nothing_was_found(largestep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write("probe.nc", dead=1.0)
-    assert doctor("probe.nc") == 0
-    said = capsys.readouterr().out
-    assert said.startswith("Nothing found in 200 steps.\n")
-    assert said.endswith("The page, the numbers and the figure are in doctor\n")
-    assert doctor("missing.nc") == 1
-    assert "missing.nc" in capsys.readouterr().err
+    done = largestep("doctor", "probe.nc")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Nothing found in 200 steps.\n")
+    assert done.stdout.endswith("The page, the numbers and the figure are in doctor\n")
+    missing = largestep("doctor", "missing.nc")
+    assert missing.returncode == 1
+    assert "missing.nc" in missing.stderr

@@ -1,6 +1,7 @@
 """`largestep measure` on models and data of the user's own."""
 
 import json
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from largestep.cli import main
 from largestep.deep import Probe
 from largestep.figures.probe import draw_probe
 from largestep.metrics import effective_rank, feature_sparsity
@@ -37,19 +37,10 @@ def build():
 
 
 @pytest.fixture
-def measure(tmp_path, monkeypatch):
+def measure(largestep, tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["largestep", "measure", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            return stop.code
-        return 0
-
-    return run
+    return partial(largestep, "measure")
 
 
 @pytest.fixture
@@ -66,9 +57,10 @@ def inputs(measure):
     return x
 
 
-def test_it_writes_what_the_metrics_say(measure, state, inputs, tmp_path, capsys):
+def test_it_writes_what_the_metrics_say(measure, state, inputs, tmp_path):
     save_file(state, "w.safetensors")
-    assert measure("net.py:build", "--weights", "w.safetensors", "--data", "x.npy") == 0
+    done = measure("net.py:build", "--weights", "w.safetensors", "--data", "x.npy")
+    assert done.returncode == 0
     (row, _) = json.loads((tmp_path / "measure" / "measures.json").read_text())["layers"]
     x = torch.from_numpy(inputs[::2])
     features = (x @ state["first.weight"].T + state["first.bias"]).relu()
@@ -83,28 +75,30 @@ def test_it_writes_what_the_metrics_say(measure, state, inputs, tmp_path, capsys
         6,
     ]
     assert row["effective_rank"] == pytest.approx(effective_rank(features.double()), rel=1e-5)
-    assert f"{row['distinct']:.3f}" in capsys.readouterr().out
+    assert f"{row['distinct']:.3f}" in done.stdout
     assert (tmp_path / "measure" / "figure.png").is_file()
 
 
-def test_a_layer_that_is_not_finite_is_told_apart(measure, state, inputs, tmp_path, capsys):
+def test_a_layer_that_is_not_finite_is_told_apart(measure, state, inputs, tmp_path):
     state["last.weight"][0] = np.nan
     torch.save(state, "w.pt")
-    assert measure("net.py:build", "--weights", "w.pt", "--data", "x.npy") == 0
+    done = measure("net.py:build", "--weights", "w.pt", "--data", "x.npy")
+    assert done.returncode == 0
     first, last = json.loads((tmp_path / "measure" / "measures.json").read_text())["layers"]
     assert first["raw"] > 0
     assert last == {"layer": "end", "width": 3, "units": 3}
-    assert "NaN" in capsys.readouterr().out.splitlines()[2]
+    assert "NaN" in done.stdout.splitlines()[2]
 
 
 def test_tokens(measure, tmp_path):
     np.save("t.npy", np.random.default_rng(0).integers(0, 9, (10, 5)))
-    assert measure("net.py:Tokens", "--data", "t.npy", "--units", "channel") == 0
+    done = measure("net.py:Tokens", "--data", "t.npy", "--units", "channel")
+    assert done.returncode == 0
     (row,) = json.loads((tmp_path / "measure" / "measures.json").read_text())["layers"]
     assert (row["layer"], row["width"]) == ("gelu", 6)
 
 
-def test_what_is_wrong_is_one_line(measure, state, inputs, tmp_path, capsys):
+def test_what_is_wrong_is_one_line(measure, state, inputs, tmp_path):
     np.save("wide.npy", np.ones((4, 7), np.float32))
     np.save("t.npy", np.full((4, 7), 100))
     torch.save({"epoch": 3, "model": state}, "checkpoint.pt")
@@ -115,10 +109,10 @@ def test_what_is_wrong_is_one_line(measure, state, inputs, tmp_path, capsys):
         (["net.py:build", "--data", "x.npy", "--weights", "checkpoint.pt"], "got epoch, model"),
         (["net.py:build", "--data", "x.npy", "--correlation-threshold", 2], "at most 1"),
     ):
-        assert measure(*arguments) == 1
-        error = capsys.readouterr().err
-        assert error.splitlines()[-1].startswith("largestep: ")
-        assert message in error
+        done = measure(*arguments)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith("largestep: ")
+        assert message in done.stderr
 
 
 def test_the_figure_of_a_probe_names_every_layer_once(inputs):
@@ -130,20 +124,20 @@ def test_the_figure_of_a_probe_names_every_layer_once(inputs):
     assert not any(above.overlaps(below) for above, below in pairwise(boxes))
 
 
-def test_names_are_data_in_terminals_and_figures(measure, inputs, capsys):
+def test_names_are_data_in_terminals_and_figures(measure, inputs):
     names = ["act[relu]", "[/x]", "$x_{$"]
     text = "from torch import nn\n\ndef build():\n    model = nn.Sequential()\n"
     for name in names:
         text += f"    model.add_module({name!r}, nn.ReLU())\n"
     Path("odd.py").write_text(text + "    return model\n")
-    assert measure("odd.py:build", "--data", "x.npy") == 0
-    said = capsys.readouterr().out
-    assert all(name in said for name in names)
+    done = measure("odd.py:build", "--data", "x.npy")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in names)
 
 
-def test_what_a_file_says_is_no_command_to_the_terminal(measure, inputs, capsys):
+def test_what_a_file_says_is_no_command_to_the_terminal(measure, inputs):
     save_file({"\x1b[2J": torch.ones(1)}, "w.safetensors")
-    assert measure("net.py:build", "--data", "x.npy", "--weights", "w.safetensors") == 1
-    said = capsys.readouterr().err
-    assert "\\x1b[2J" in said
-    assert "\x1b" not in said
+    done = measure("net.py:build", "--data", "x.npy", "--weights", "w.safetensors")
+    assert done.returncode == 1
+    assert "\\x1b[2J" in done.stderr
+    assert "\x1b" not in done.stderr

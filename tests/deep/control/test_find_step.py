@@ -1,6 +1,5 @@
 """A step size found in a minute: what is known of a quadratic, what it leaves alone, its doubts."""
 
-import json
 import math
 from functools import partial
 
@@ -9,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from largestep.cli import main
 from largestep.deep import find_step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -147,79 +145,3 @@ def test_what_cannot_be_searched_is_named(changes, error, message):
     given = {"model": network(), "batches": loader(), "loss": loss} | changes
     with pytest.raises(error, match=message):
         find_step(**given)
-
-
-FILE = """
-import torch
-from torch import nn
-from torch.nn import functional
-from sklearn.datasets import load_digits
-
-def build():
-    torch.manual_seed(0)
-    x, y = load_digits(return_X_y=True)
-    data = torch.utils.data.TensorDataset(torch.tensor(x).float() / 16, torch.tensor(y))
-    model = nn.Sequential(nn.Linear(64, 50), nn.ReLU(), nn.Linear(50, 10))
-    loss = lambda model, batch: functional.cross_entropy(model(batch[0]), batch[1])
-    return model, torch.utils.data.DataLoader(data, 32, shuffle=True), loss
-
-def wrong():
-    return build()[:2]
-
-def dead():
-    model, batches, loss = build()
-    return model, batches, lambda model, batch: 0 * loss(model, batch)
-
-def lost():
-    model, batches, loss = build()
-    return model, batches, lambda model, batch: float("nan") * loss(model, batch)
-
-def own():
-    return *build(), lambda parameters: torch.optim.SGD(parameters, lr=1, momentum=0.5)
-"""
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    (tmp_path / "net.py").write_text(FILE)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["largestep", "find-step", *arguments])
-        try:
-            main()
-        except SystemExit as stop:
-            return stop.code
-        return 0
-
-    return run
-
-
-def test_the_command(command, tmp_path, capsys):
-    assert command("net.py:build", "--steps", "100") == 0
-    told = capsys.readouterr().out
-    found = json.loads((tmp_path / "find-step" / "found.json").read_text())
-    assert f"torch.optim.AdamW(model.parameters(), lr={found['step_size']:.3g})" in told
-    assert 3e-3 < found["step_size"] < 1e-1
-    assert found["doubts"] == []
-    assert len(found["history"]["loss"][1]) == 100
-    assert found["history"]["kappa"][0][0] is None
-    assert (tmp_path / "find-step" / "figure.png").is_file()
-    assert command("net.py:own", "--steps", "20") == 0
-    assert "momentum=0.5" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("spec", "told"),
-    [
-        ("none.py:build", "no file none.py"),
-        ("net.py:nothing", "has no function 'nothing'"),
-        ("net", "must be FILE.py:function, got 'net'"),
-        ("net.py:wrong", "got Sequential, DataLoader"),
-        ("net.py:dead", "every gradient is exactly zero"),
-        ("net.py:lost", "loss must be finite at the start, got nan"),
-    ],
-)
-def test_what_the_command_cannot_use_is_named(command, capsys, spec, told):
-    assert command(spec) == 1
-    assert told in capsys.readouterr().err
