@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from scipy.sparse.linalg import LinearOperator
 from scipy.special import logsumexp
 
+from largestep.experiments.digits import drawn
 from largestep.networks.initialization import FanInUniform
 
 __all__ = ["Classifier", "Labelled", "descend", "digits"]
@@ -37,15 +38,7 @@ def digits(seed: int, n: int, classes: int = 10) -> Labelled:
     ModuleNotFoundError
         If scikit-learn is missing.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the digits come with scikit-learn: pip install 'largestep[torch]'"
-        ) from error
-    images, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(labels < classes))
-    x, y = images[order] / 16.0, labels[order]
+    x, y = drawn(seed, range(classes))
     return Labelled(x[:n], y[:n], x[n:], y[n:])
 
 

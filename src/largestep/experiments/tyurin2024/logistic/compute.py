@@ -10,6 +10,7 @@ import xarray as xr
 from largestep.dynamics import GD, SGD, Dynamics, NormalizedGD, simulate
 from largestep.experiments.budget import Budget
 from largestep.experiments.data_seeds import over_data
+from largestep.experiments.digits import drawn
 from largestep.losses import Loss, logistic, perceptron
 from largestep.measures import nonzero_coordinates
 from largestep.networks import DiagonalLinear, Linear
@@ -39,17 +40,9 @@ def digits(seed: int, n: int = 250) -> Problem:
     ModuleNotFoundError
         If scikit-learn is missing.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the digits come with scikit-learn: pip install 'largestep[torch]'"
-        ) from error
-    images, labels = load_digits(return_X_y=True)
-    chosen = np.flatnonzero(np.isin(labels, DIGITS))
-    chosen = np.random.default_rng(seed).permutation(chosen)
-    x = np.column_stack([images[chosen] / 16.0, np.ones(len(chosen))])
-    y = np.where(labels[chosen] == DIGITS[1], 1.0, -1.0)
+    images, labels = drawn(seed, DIGITS)
+    x = np.column_stack([images, np.ones(len(images))])
+    y = np.where(labels == DIGITS[1], 1.0, -1.0)
     return Problem(x[:n], y[:n], x[n:], y[n:], loss=logistic, description=f"digits 3, 8; {seed}")
 
 
