@@ -279,7 +279,7 @@ class HoldEdge(Steering):
         self._units = {name: list(shares) for name, shares in state["units"].items()}
         self._peak, self._measured = state["peak"], state["measured"]
         self._random, self._recent = state["random"], list(state["recent"])
-        self._put(state["step_size"])
+        self.put(state["step_size"])
         self._good = self._state()
 
     def _due(self, step: int) -> bool:
@@ -466,13 +466,7 @@ class HoldEdge(Steering):
         assert self.held is not None
         assert self.steps is not None
         left = max(self.steps - self.taken, 0) / max(self.steps - self.held, 1)
-        self._put(self.peak * left)
-
-    def _put(self, step_size: float) -> None:
-        """Set the next step's size, to zero too."""
-        self.step_size = step_size
-        for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
-            group["lr"] = step_size * ratio
+        self.put(self.peak * left)
 
     @torch.no_grad()
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:

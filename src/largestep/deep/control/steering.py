@@ -66,9 +66,13 @@ class Steering:
     def set(self, step_size: float) -> None:
         """Set the next step's size, within the bounds."""
         low, high = self.bounds
-        self.step_size = min(max(step_size, low), high)
+        self.put(min(max(step_size, low), high))
+
+    def put(self, step_size: float) -> None:
+        """Set the next step's size, beyond the bounds and to zero too."""
+        self.step_size = step_size
         for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
-            group["lr"] = self.step_size * ratio
+            group["lr"] = step_size * ratio
 
     def noted(self, loss: torch.Tensor | float) -> list[torch.Tensor | float]:
         """Note the loss of a batch, or of a part of one.
