@@ -20,6 +20,7 @@ __all__ = [
     "cut",
     "fingerprint",
     "flattened",
+    "is_pair",
     "labelled",
     "loader_restored",
     "mapped",
@@ -149,6 +150,15 @@ def cut(batches: Sequence[Batch], size: int) -> list[Batch]:
     ]
 
 
+def is_pair(batch: Batch) -> bool:
+    """Return whether a batch is two tensors, such as inputs and targets."""
+    return (
+        isinstance(batch, (tuple, list))
+        and len(batch) == 2
+        and all(isinstance(entry, Tensor) for entry in batch)
+    )
+
+
 def labelled(batch: Batch) -> tuple[Any, Tensor]:
     """Return inputs and targets: a pair of tensors, or a dictionary of arguments and its labels.
 
@@ -159,11 +169,7 @@ def labelled(batch: Batch) -> tuple[Any, Tensor]:
     """
     if isinstance(batch, Mapping) and isinstance(batch.get("labels"), Tensor):
         return batch, batch["labels"]
-    if (
-        isinstance(batch, (tuple, list))
-        and len(batch) == 2
-        and all(isinstance(entry, Tensor) for entry in batch)
-    ):
+    if is_pair(batch):
         return batch[0], batch[1]
     raise TypeError(
         "a batch must be a pair of tensors (inputs, targets), or a dictionary of the "

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from largestep.deep._untouched import without_a_trace
-from largestep.deep.batches import Batch, count_inputs, cut, moved
+from largestep.deep.batches import Batch, count_inputs, cut, is_pair, moved
 from largestep.deep.curvature.hessian import Hessian
 from largestep.deep.features import Layer, forward_by_default
 
@@ -143,11 +142,7 @@ def pairs(batches: Sequence[Batch], measure: str) -> list[tuple[Tensor, Tensor]]
         If one is no pair of tensors; the error names the measure.
     """
     for batch in batches:
-        if not (
-            isinstance(batch, (tuple, list))
-            and len(batch) == 2
-            and all(isinstance(part, torch.Tensor) for part in batch)
-        ):
+        if not is_pair(batch):
             raise TypeError(
                 f"{measure} needs batches of (inputs, targets), got {type(batch).__name__}"
                 + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
