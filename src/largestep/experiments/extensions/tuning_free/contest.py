@@ -73,14 +73,12 @@ def _run(task: Task, make: Make, seed: int, epochs: int, found: dict[str, float]
     in_a_pass = len(x) // task.batch_size
     method = make(task.model, epochs * in_a_pass)
     task.model.train()
-    spent, steps = 0.0, 0
+    steps = 0
     for epoch in range(epochs):
         order = permutation(len(x), seed, epoch)
         for chosen in torch.split(order[: in_a_pass * task.batch_size], task.batch_size):
             inputs, targets = x[chosen], y[chosen]
-            started = time.process_time()
             loss = method.step(lambda: task.loss(task.model(inputs), targets))  # noqa: B023
-            spent += time.process_time() - started
             if not abs(float(loss)) <= _LOSS_BOUND:
                 found["diverged_at"] = steps
                 return
@@ -98,4 +96,3 @@ def _run(task: Task, make: Make, seed: int, epochs: int, found: dict[str, float]
     if bool(layer.features.isfinite().all()):
         found["sparsity"] = feature_sparsity(layer.features).distinct
     found["recoveries"] = float(method.recoveries)
-    found["milliseconds"] = 1e3 * spent / steps

@@ -74,7 +74,6 @@ QUANTITIES = (
     "diverged_at",
     "collapsed",
     "recoveries",
-    "milliseconds",
 )
 """What a run gives. `constant` is the error of outputs that do not depend on the inputs."""
 
