@@ -3,15 +3,15 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
-__all__ = ["process_pool", "without_interrupt"]
+__all__ = ["executor_or_processes", "process_pool", "without_interrupt"]
 
 
 @contextmanager
@@ -41,6 +41,13 @@ def process_pool(number: int) -> Iterator[ProcessPoolExecutor]:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def executor_or_processes(
+    executor: Executor | None, number: int
+) -> AbstractContextManager[Executor]:
+    """Return a context of the executor, if there is one, or of so many processes here."""
+    return process_pool(number) if executor is None else nullcontext(executor)
 
 
 class _Processes(ProcessPoolExecutor):

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import xarray as xr
 
 from largestep.experiments.budget import Budget
 from largestep.jobs.base import run
-from largestep.jobs.processes import process_pool
+from largestep.jobs.processes import executor_or_processes
 from largestep.store import Results
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def compute(budget: Budget) -> Results:
     items = [(name, seed) for name in OPTIMIZERS for seed in budget.seeds]
     found: dict[tuple[str, int], xr.Dataset] = {}
     workers = min(len(items), budget.threads or os.cpu_count() or 1)
-    with nullcontext(budget.executor) if budget.executor else process_pool(workers) as pool:
+    with executor_or_processes(budget.executor, workers) as pool:
         for block in run(
             _trained,
             budget.steps(_EPOCHS),

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from largestep.experiments.claims import Claim, Control
 from largestep.experiments.experiment import Caption
 from largestep.experiments.extensions.kappa.compute import KAPPAS, OPTIMIZERS, TEN_TIMES
+from largestep.experiments.extensions.kappa.figure import draw_kappa
 from largestep.experiments.phases import ratio, two_seeds
-from largestep.figures.kappa import draw_kappa
 from largestep.store import Results
 
 SMALL, LARGE = "κ = 0.5", "κ = 2"

@@ -17,7 +17,7 @@ from largestep.experiments.budget import Budget
 from largestep.experiments.extensions.tuning_free import names
 from largestep.jobs.base import run as run_blocks
 from largestep.jobs.journal import Journal
-from largestep.jobs.processes import process_pool
+from largestep.jobs.processes import executor_or_processes
 from largestep.store import Results
 
 __all__ = ["choose", "compute"]
@@ -58,9 +58,8 @@ def compute(budget: Budget) -> Results:
     }
     shown = {(p, m): [Run(p, m, None, s) for s in budget.seeds] for p in problems for m in methods}
     with ExitStack() as stack:
-        executor = budget.executor or stack.enter_context(
-            process_pool(budget.threads or os.cpu_count() or 1)
-        )
+        workers = budget.threads or os.cpu_count() or 1
+        executor = stack.enter_context(executor_or_processes(budget.executor, workers))
         take = stack.enter_context(_takes_up(budget, executor))
         found = take([run for rows in of_grids.values() for row in rows for run in row])
         found |= take([run for row in shown.values() for run in row])
