@@ -123,6 +123,7 @@ def test_what_is_not_recorded_is_not_judged_and_the_measure_is_named():
     ("dataset", "rule", "reason"),
     [
         (training(np.ones(7)), "loss not falling", "7 losses are recorded, 20 are needed"),
+        (training(np.empty(0)), "diverging", "0 losses are recorded, 20 are needed"),
         (training(edge=np.full(5, np.nan)), "step too large", "κ is nowhere finite"),
         (training(FLAT), "label noise", "nothing is learnt yet"),
         (training(noise_scale=np.full(5, np.nan)), "batch too large", "nowhere known"),

@@ -236,8 +236,9 @@ def _level(dataset: xr.Dataset, step: int | None = None) -> float:
 
 def _fallen(dataset: xr.Dataset, step: int | None = None) -> float:
     """Return the level of the loss at a step, as a share of that of the start."""
+    level = _level(dataset, step)  # says if there are too few
     start = float(np.median(dataset.train_loss.values[:5]))
-    return _level(dataset, step) / start if start > 0 else np.nan
+    return level / start if start > 0 else np.nan
 
 
 def _diverging(dataset: xr.Dataset, threshold: float) -> Iterator[Evidence]:
