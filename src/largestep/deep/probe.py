@@ -147,16 +147,7 @@ class Probe:
         ValueError
             If a layer gives no tensor, or its shape depends on the inputs.
         """
-        return gather(
-            self.model,
-            self.batches,
-            self.layers,
-            units=self.units,
-            max_units=self.max_units,
-            max_rows=self.max_inputs,
-            seed=self.seed,
-            forward=self.forward,
-        )
+        return self._features(self.forward)
 
     def measure(self) -> xr.Dataset:
         """Return what is measured now, along the layers; nothing is recorded."""
@@ -286,7 +277,19 @@ class Probe:
             self.batches,
             loss_function=self.loss_function,
             forward=self.forward,
-            features=self.features,
+            features=self._features,
+        )
+
+    def _features(self, forward: Callable[[nn.Module, Batch], Any] | None) -> dict[str, Layer]:
+        return gather(
+            self.model,
+            self.batches,
+            self.layers,
+            units=self.units,
+            max_units=self.max_units,
+            max_rows=self.max_inputs,
+            seed=self.seed,
+            forward=forward,
         )
 
     def _measures_here(self) -> bool:

@@ -50,7 +50,7 @@ class Subject:
     batches : of inputs, kept for measuring.
     loss_function : if there is one.
     forward : how to run the model on a batch.
-    features : gathers the features of the layers.
+    features : gathers the features of the layers, given how to run the model.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Subject:
         *,
         loss_function: LossFunction | None = None,
         forward: Callable[[nn.Module, Batch], Any] | None = None,
-        features: Callable[[], dict[str, Layer]],
+        features: Callable[[Callable[[nn.Module, Batch], Any]], dict[str, Layer]],
     ) -> None:
         self.model, self.batches, self.loss_function = model, batches, loss_function
         self._forward = forward_by_default if forward is None else forward
@@ -71,7 +71,15 @@ class Subject:
     def features(self) -> dict[str, Layer]:
         """Return the features by layer."""
         if self._features is None:
-            self._features = self._gather()
+            outputs: list[Any] = []
+
+            def forward(model: nn.Module, batch: Batch) -> Any:
+                outputs.append(self._forward(model, batch))
+                return outputs[-1]
+
+            self._features = self._gather(forward)
+            if len(outputs) == len(self.batches):  # functions as layers run the model themselves
+                self._outputs = outputs
         return self._features
 
     def outputs(self, batches: Sequence[Batch] | None = None) -> list[Any]:

@@ -75,9 +75,9 @@ class Evaluations:
             )
         )
         self._measures: tuple[Measure, ...] = (
+            Sparsity(),  # first: the pass that gathers the features gives the outputs too
             Errors("train"),
             Errors("test", test, examples=len(data.x_test)),
-            Sparsity(),
         )
         measured = together((type(m).__name__, m.quantities) for m in self._measures)
         averaged = {
@@ -152,12 +152,12 @@ class Evaluations:
             model,
             self._train,
             forward=self._forward,
-            features=partial(
-                gather,
+            features=lambda forward: gather(
                 model,
                 self._train,
                 self.layers,
                 max_units=self._settings.max_units,
+                forward=forward,
                 **self._rows,
             ),
         )
