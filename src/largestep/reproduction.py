@@ -50,7 +50,8 @@ def reproduce(
     Results of the same key, that is of the same configuration, code and versions, are taken up;
     damaged ones are computed anew, with a line that says so. Figures and claims are made again when
     the results, or the code that makes them, have changed. An experiment that is broken is passed
-    over with its reason.
+    over with its reason. Those on deep networks come last, and the page is written before they are
+    computed, too: they take minutes.
 
     Parameters
     ----------
@@ -74,6 +75,7 @@ def reproduce(
         If a named experiment needs PyTorch, or other packages, and they are missing.
     """
     chosen = [catalogue.get(name) for name in names] or _all_that_run()
+    chosen.sort(key=lambda experiment: experiment.needs_torch)
     needs_torch = any(experiment.needs_torch for experiment in chosen) and not only_figures
     if needs_torch and find_spec("torch") is None:
         import largestep.deep  # noqa: F401  (says what to install)
@@ -82,7 +84,8 @@ def reproduce(
     if confirm:
         frozen.refuse_changed(chosen)
     with _files.exclusive(_files.prepare_folder(out)):
-        broken = set()
+        broken: set[str] = set()
+        waits_for_page = not chosen[0].needs_torch
         for experiment, confirming in product(chosen, (False, True) if confirm else (False,)):
             first = frozen.FIRST_SEED if confirming else 0
             parent = out / CONFIRMED if confirming else out
@@ -101,8 +104,12 @@ def reproduce(
                 state = _State.read(experiment, folder, pictures=not confirming)
                 if only_figures:
                     state.show()
-                else:
-                    state.bring_up_to_date(budget)
+                    continue
+                computes = not state.has_results(budget)
+                if computes and experiment.needs_torch and waits_for_page:
+                    waits_for_page = False
+                    _report_so_far(out, progress)
+                state.bring_up_to_date(budget)
             except (ImportError, SyntaxError) as error:
                 print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
                 broken.add(experiment.name)
@@ -169,10 +176,13 @@ class _State:
         """The file of the results."""
         return self.folder / "results.nc"
 
+    def has_results(self, budget: Budget) -> bool:
+        """Return whether the results are as they would be computed now."""
+        return self.config.get("key") == self.key(budget) and self._whole("results.nc")
+
     def bring_up_to_date(self, budget: Budget) -> None:
         """Compute, check and draw what is not as it would be made now."""
-        key = self.key(budget)
-        if self.config.get("key") == key and self._whole("results.nc"):
+        if self.has_results(budget):
             if self.config.get("shown") != self._shown() or not all(map(self._whole, self._made())):
                 self.show()
             return
@@ -182,7 +192,7 @@ class _State:
             "experiment": self.experiment.name,
             "seeds": budget.seeds,
             "quick": budget.quick,
-            "key": key,
+            "key": self.key(budget),
             "code": self.computing.digest,
             "versions": {
                 "largestep": largestep.__version__,
@@ -274,6 +284,15 @@ def report(out: Path) -> Path:
         raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
     with _files.exclusive(out):
         return _report(out)
+
+
+def _report_so_far(out: Path, progress: bool) -> None:
+    try:
+        page = _report(out)
+    except FileNotFoundError:  # every experiment so far is broken
+        return
+    if progress:
+        print(f"{page} shows what is finished; deep networks come next", file=sys.stderr)
 
 
 def _report(out: Path) -> Path:

@@ -139,5 +139,6 @@ def write_figure(stem: Path, figure: Figure) -> None:
         if kind == "svg":
             content = compact(content.decode()).encode()
         _files.write_bytes(stem.with_suffix(f".{kind}"), content)
-        # What the first drawing has laid out stays where it is.
-        figure.set_layout_engine("none")
+        # What the first drawing has laid out stays where it is. (The engine "none" would still
+        # have Matplotlib draw twice, once for the layout.)
+        figure.set_layout_engine(None)
