@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from largestep.experiments import data_seeds
 from largestep.experiments.budget import Budget
 from largestep.experiments.data_seeds import over_data
+from largestep.jobs import processes
 
 
 def test_each_seed_has_its_own_place_whatever_the_order():
@@ -37,7 +37,7 @@ def test_processes_are_started_for_more_than_one_at_once(monkeypatch):
         with ThreadPoolExecutor(number) as pool:
             yield pool
 
-    monkeypatch.setattr(data_seeds, "process_pool", noted)
+    monkeypatch.setattr(processes, "process_pool", noted)
 
     def own(seed):
         return xr.Dataset({"x": np.random.default_rng(seed).standard_normal()})
@@ -47,3 +47,7 @@ def test_processes_are_started_for_more_than_one_at_once(monkeypatch):
     together = over_data("it", Budget([1, 2, 3], threads=2), own, processes=True)
     assert started == [2]
     xr.testing.assert_identical(alone, together)
+    with ThreadPoolExecutor(1) as given:
+        elsewhere = over_data("it", Budget([1, 2, 3], executor=given), own, processes=True)
+    assert started == [2]
+    xr.testing.assert_identical(alone, elsewhere)

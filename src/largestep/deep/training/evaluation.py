@@ -1,7 +1,6 @@
 """What is measured along a training run: losses, errors and feature sparsity by stage."""
 
 import warnings
-from functools import partial
 from typing import Any
 
 import numpy as np
