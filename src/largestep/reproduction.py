@@ -7,6 +7,7 @@ alone.
 
 import platform
 import sys
+import time
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ __all__ = ["CONFIRMED", "report", "reproduce"]
 CONFIRMED = "confirmed"
 """The folder, among those of the experiments, of their results on fresh seeds."""
 
+_SECONDS_TO_A_PAGE = 60.0
+
 
 def reproduce(
     names: Iterable[str],
@@ -50,8 +53,8 @@ def reproduce(
     Results of the same key, that is of the same configuration, code and versions, are taken up;
     damaged ones are computed anew, with a line that says so. Figures and claims are made again when
     the results, or the code that makes them, have changed. An experiment that is broken is passed
-    over with its reason. Those on deep networks come last, and the page is written before they are
-    computed, too: they take minutes.
+    over with its reason. The page is written at the end, and before what would keep it waiting for
+    more than a minute.
 
     Parameters
     ----------
@@ -75,7 +78,6 @@ def reproduce(
         If a named experiment needs PyTorch, or other packages, and they are missing.
     """
     chosen = [catalogue.get(name) for name in names] or _all_that_run()
-    chosen.sort(key=lambda experiment: experiment.needs_torch)
     needs_torch = any(experiment.needs_torch for experiment in chosen) and not only_figures
     if needs_torch and find_spec("torch") is None:
         import largestep.deep  # noqa: F401  (says what to install)
@@ -84,8 +86,7 @@ def reproduce(
     if confirm:
         frozen.refuse_changed(chosen)
     with _files.exclusive(_files.prepare_folder(out)):
-        broken: set[str] = set()
-        waits_for_page = not chosen[0].needs_torch
+        broken, unseen, written = set(), False, time.monotonic()
         for experiment, confirming in product(chosen, (False, True) if confirm else (False,)):
             first = frozen.FIRST_SEED if confirming else 0
             parent = out / CONFIRMED if confirming else out
@@ -106,10 +107,14 @@ def reproduce(
                     state.show()
                     continue
                 computes = not state.has_results(budget)
-                if computes and experiment.needs_torch and waits_for_page:
-                    waits_for_page = False
-                    _report_so_far(out, progress)
+                waiting = time.monotonic() - written + experiment.seconds
+                if computes and unseen and waiting > _SECONDS_TO_A_PAGE:
+                    page = _report(out)
+                    if progress:
+                        print(f"{page} shows what is finished so far", file=sys.stderr)
+                    unseen, written = False, time.monotonic()
                 state.bring_up_to_date(budget)
+                unseen |= computes
             except (ImportError, SyntaxError) as error:
                 print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
                 broken.add(experiment.name)
@@ -284,15 +289,6 @@ def report(out: Path) -> Path:
         raise FileNotFoundError(f"{out} holds no results: run `largestep reproduce` first")
     with _files.exclusive(out):
         return _report(out)
-
-
-def _report_so_far(out: Path, progress: bool) -> None:
-    try:
-        page = _report(out)
-    except FileNotFoundError:  # every experiment so far is broken
-        return
-    if progress:
-        print(f"{page} shows what is finished; deep networks come next", file=sys.stderr)
 
 
 def _report(out: Path) -> Path:
