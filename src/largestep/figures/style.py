@@ -102,18 +102,22 @@ def label_panels(axes: Iterable[Axes]) -> None:
 
 
 def legend_above(drawing: Figure, ax: Axes, title: str = "step size η:") -> None:
-    """Put the legend of one panel above the whole figure, in one row."""
+    """Put the legend of one panel above the whole figure, in as few rows as its width allows."""
     handles, labels = ax.get_legend_handles_labels()
     if title:
         handles, labels = [Line2D([], [], linestyle="none"), *handles], [title, *labels]
-    drawing.legend(
-        handles,
-        labels,
-        loc="outside upper center",
-        ncols=len(labels),
-        frameon=False,
-        handlelength=3,
-    )
+    for rows in range(1, len(labels) + 1):
+        legend = drawing.legend(
+            handles,
+            labels,
+            loc="outside upper center",
+            ncols=-(-len(labels) // rows),
+            frameon=False,
+            handlelength=3,
+        )
+        if rows == len(labels) or legend.get_window_extent().width <= drawing.bbox.width:
+            break
+        legend.remove()
 
 
 def log_percentages(axis: Axis) -> None:
