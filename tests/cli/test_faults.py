@@ -16,8 +16,6 @@ from largestep import _files, store
 from largestep.deep import data
 from largestep.experiments.experiment import Experiment
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 KINDS = {
     "full": lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     "broken": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),

@@ -1,6 +1,5 @@
 """`largestep train` as a user would run it, and kill it."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -49,7 +48,6 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
     options += " --resume --checkpoint-seconds 0"
     done = subprocess.run(
         [sys.executable, "-c", KILLER, "train", "digits", *options.split(), "--out", str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -70,11 +68,8 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
         "results.nc",
     }
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     settings = presets.training("digits", epochs=6, evaluations=3, label_noise=0.1, averaging=0.9)
     results = train(settings, data.load("digits", train=500), out=whole, device="cpu").results
-    torch.set_num_threads(threads)
     for name in ("model.safetensors", "averaged.safetensors"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
     xr.testing.assert_identical(store.load(out / "results.nc")[0]["training"].to_dataset(), results)

@@ -57,9 +57,6 @@ NARROW |= {
 }
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture
 def without_processes(monkeypatch):
     """Train in a thread of this process: starting another takes seconds."""

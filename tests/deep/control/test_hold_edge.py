@@ -13,8 +13,6 @@ from torch.nn import functional
 
 from largestep.deep import HoldEdge, LossStabilization, data
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 X = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] * X[:, 1] > 0).long()
 

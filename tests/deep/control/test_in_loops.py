@@ -10,8 +10,6 @@ from torch.nn import functional
 
 from largestep.deep import HoldEdge, LossStabilization
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 X = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] * X[:, 1] > 0).long()
 STEPS = 40
@@ -155,7 +153,6 @@ def test_clipped_gradients_measure_the_step_that_was_taken():
 
 
 def _process(rank, folder):
-    torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
