@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from largestep.deep import data, training
 from largestep.deep import models as deep_models
 from largestep.deep.data import Dataset
 from largestep.deep.training import presets
-from largestep.experiments import Budget, trainings
+from largestep.experiments import Budget
 from largestep.experiments.andriushchenko2023.glyphs import compute as glyphs
 from largestep.experiments.deep_networks import LARGE, LATE
 from largestep.experiments.deep_phases import best
@@ -41,38 +40,12 @@ from largestep.store import Results
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
 COMMAND = [str(Path(sys.executable).with_name("largestep"))]
 BUDGET = Budget([0, 1], quick=True, threads=1)
-TINY = {"epochs": 10, "batch_size": 8, "train": None}
-NARROW = {
-    "resnet18": {**TINY, "model_settings": {"width": 2}},
-    "densenet100": {**TINY, "model": "small_resnet", "model_settings": {"widths": (2, 3)}},
-}
-NARROW |= {f"{name}-glyphs": changes for name, changes in NARROW.items()}
-NARROW |= {
-    name: {**TINY, "model_settings": {**presets.PRESETS[name].model_settings, **changes}}
-    for name, changes in (
-        ("glyphs", {"widths": (2, 3)}),
-        ("glyphs-no-norm", {"widths": (2, 3)}),
-        ("glyphs-densenet", {"layers": 1, "growth": 2}),
-    )
-}
 
 
 @pytest.fixture
-def without_processes(monkeypatch):
-    """Train in a thread of this process: starting another takes seconds."""
-
-    @contextmanager
-    def workers(number):
-        with ThreadPoolExecutor(1) as pool:
-            yield pool
-
-    monkeypatch.setattr(trainings, "process_pool", workers)
-
-
-@pytest.fixture
-def tiny(monkeypatch, without_processes):
-    for name, changes in NARROW.items():
-        monkeypatch.setitem(presets.PRESETS, name, replace(presets.PRESETS[name], **changes))
+def tiny(monkeypatch, narrow):
+    for name, preset in presets.PRESETS.items():
+        monkeypatch.setitem(presets.PRESETS, name, replace(preset, batch_size=8, train=None))
     monkeypatch.setattr(data, "load", lambda name, *_, **__: images(name))
 
 
@@ -367,7 +340,6 @@ def test_missing_data_are_one_line(tmp_path):
 
 
 def test_compaction_measures_and_draws_every_network(tiny, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "digits", replace(presets.PRESETS["digits"], **TINY))
     chosen = compaction.schedules()
     monkeypatch.setattr(compaction, "schedules", lambda: {k: _narrow(v) for k, v in chosen.items()})
     experiment = experiments.get("compaction")
@@ -400,7 +372,6 @@ def _narrow(job):
 
 
 def test_holding_is_compared_with_the_best_of_a_grid(tiny, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "digits", replace(presets.PRESETS["digits"], **TINY))
     grid = {"narrow": ({"model_settings": {"widths": (2, 3)}}, (0.01, 0.1, 1e9))}
     monkeypatch.setattr(digits_hold, "NETWORKS", grid)
     results = digits_hold.compute(BUDGET)
