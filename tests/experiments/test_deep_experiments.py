@@ -38,7 +38,6 @@ from largestep.experiments.wortsman2023.sensitivity import show as rates
 from largestep.store import Results
 
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
-COMMAND = [str(Path(sys.executable).with_name("largestep"))]
 BUDGET = Budget([0, 1], quick=True, threads=1)
 
 
@@ -301,13 +300,23 @@ def in_session(process):
     return [line for line in listed if "Z" not in line.split()[1]]
 
 
+NARROWED = """
+from dataclasses import replace
+from largestep.cli import main
+from largestep.deep.training.presets import PRESETS
+
+PRESETS["digits"] = replace(PRESETS["digits"], epochs={0.epochs}, model_settings={0.model_settings})
+main()
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(number, tmp_path, request):
+def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(number, tmp_path, narrow):
     options = ["--quick", "--seeds", "1", "--threads", "2", "--out", str(tmp_path)]
     arguments = ["reproduce", "digits", *options]
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    # What is narrow where it starts is narrow in the processes that train.
+    command = [sys.executable, "-c", NARROWED.format(presets.PRESETS["digits"]), *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list(tmp_path.glob("runs/*/.lock")):
         time.sleep(0.01)
@@ -324,7 +333,6 @@ def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(number, tmp_p
         *progress, last = errors.splitlines()
         assert last == "Stopped. The same command takes up what is finished."
         assert all(line.startswith("digits, digits, plain, runs") for line in progress)
-        request.getfixturevalue("without_processes")
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, done.exception
         assert not list(tmp_path.rglob(".checkpoint*"))
