@@ -157,6 +157,7 @@ def test_compaction_of_glyphs_costs_what_it_says(tiny, monkeypatch, tmp_path):
         compaction_glyphs, "schedules", lambda: {k: _narrow(v) for k, v in chosen.items()}
     )
     monkeypatch.setattr(compaction_glyphs, "BISECTIONS", 2)
+    monkeypatch.setattr(compaction_glyphs, "SETTINGS", compaction_glyphs.SETTINGS[::2])
     experiment = experiments.get("compaction-glyphs")
     results = experiment.compute(replace(BUDGET, seeds=[0]))
     found = results["glyphs"].dataset
