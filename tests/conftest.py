@@ -1,6 +1,10 @@
 import os
 from pathlib import Path
 
+# Several threads on tiny networks mostly wait for each other, and share the cores with other tests;
+# before PyTorch is imported, here and in the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # Each process of a parallel run keeps compiled code of its own: before Numba is imported.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(
@@ -35,15 +39,6 @@ class Line(networks.Network):
 def line():
     """Return the network h(x) = θx, from θ = 0."""
     return Line()
-
-
-@pytest.fixture
-def one_thread():
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def run(page, texts, **given):
 
 
 @pytest.fixture
-def reader(one_thread, tmp_path, monkeypatch):
+def reader(tmp_path, monkeypatch):
     """Return what a reader of the pages on deep networks has: a model, data and a loop's names."""
     torch = import_module("torch")
     monkeypatch.chdir(tmp_path)

@@ -295,14 +295,14 @@ def _report(out: Path) -> Path:
     from largestep.report.page import LeftOut, Made, NotRun, write_claims, write_page
 
     sections, not_run, left_out = [], [], []
-    for name, experiment in catalogue.find().items():
+    for experiment in catalogue.find().values():
         try:
             section = _section(experiment, out)
         except (OSError, ValueError) as error:
             left_out.append(LeftOut(experiment, str(error)))
             continue
         if section is None:
-            not_run.append(NotRun(experiment, frozen.sentences(name)))
+            not_run.append(experiment)
         else:
             sections.append(section)
     told = [f"{out / e.experiment.name} is left out of the page: {e.reason}" for e in left_out]
@@ -327,7 +327,8 @@ def _report(out: Path) -> Path:
         frozen.digest(),
     )
     write_claims(out / "claims.csv", sections)
-    write_page(page, sections, not_run, left_out, made)
+    missing = [NotRun(experiment, frozen.sentences(experiment.name)) for experiment in not_run]
+    write_page(page, sections, missing, left_out, made)
     return page
 
 

@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 
 from largestep import _files, store
 from largestep.deep import data
+from largestep.experiments import frozen
 from largestep.experiments.experiment import Experiment
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 KINDS = {
     "full": lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
@@ -77,6 +76,7 @@ def reproduced(tmp_path, monkeypatch, images):
     monkeypatch.setattr(Experiment, "draw", lambda *_: {"figure": Figure((1, 1))})
     monkeypatch.setattr(Experiment, "claims", ())
     monkeypatch.setattr("largestep.reproduction.datetime", Noon)
+    monkeypatch.setattr(frozen, "sentences", lambda name: [])
     return ["reproduce", "diagonal"]
 
 

@@ -5,8 +5,6 @@ from functools import partial
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FILE = """
 import torch
 from torch import nn

@@ -14,8 +14,6 @@ from largestep.deep import Probe
 from largestep.figures.probe import draw_probe
 from largestep.metrics import effective_rank, feature_sparsity
 
-torch.set_num_threads(1)
-
 NET = """
 from collections import OrderedDict
 from torch import nn

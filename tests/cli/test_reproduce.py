@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +21,21 @@ QUICK = ["reproduce", "diagonal", "--quick", "--seeds", 3, "--out"]
 def reproduced(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     reproduce(["diagonal"], out, quick=True, seeds=3)
+    return out
+
+
+@pytest.fixture(scope="module")
+def two_reproduced(tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    reproduce(["one-dimension", "surface"], out, quick=True, seeds=2)
+    return out
+
+
+@pytest.fixture
+def surface(two_reproduced, tmp_path):
+    """Return a copy of results, with nothing but those of `surface`."""
+    out = tmp_path / "results"
+    shutil.copytree(two_reproduced / "surface", out / "surface")
     return out
 
 
@@ -67,24 +84,26 @@ def test_the_page_stands_alone(reproduced):
     assert "not run here" in page
 
 
-def test_fresh_seeds_confirm_what_was_frozen(tmp_path, frozen_as_it_stands):
-    reproduce(["surface"], tmp_path, quick=True, seeds=2, confirm=True)
-    again = tmp_path / "confirmed" / "surface"
+def test_fresh_seeds_confirm_what_was_frozen(surface, frozen_as_it_stands):
+    reproduce(["surface"], surface, quick=True, seeds=2, confirm=True)
+    again = surface / "confirmed" / "surface"
     made = {"results.nc", "claims.json", "ends.csv", "config.json"}
     assert {path.name for path in again.iterdir()} == made
     assert json.loads((again / "config.json").read_text())["seeds"] == [1000, 1001]
-    assert json.loads((tmp_path / "surface" / "config.json").read_text())["seeds"] == [0, 1]
-    page = (tmp_path / "report.html").read_text()
+    assert json.loads((surface / "surface" / "config.json").read_text())["seeds"] == [0, 1]
+    page = (surface / "report.html").read_text()
     assert "fresh seeds: <span" in page
     assert frozen.digest()[:16] in page
     assert "--confirm" in page
 
 
-def test_the_page_names_what_is_broken_and_shows_the_rest(tmp_path, largestep):
-    names = ["one-dimension", "surface", "diagonal-gd"]
-    reproduce(names, tmp_path, quick=True, seeds=2)
+def test_the_page_names_what_is_broken_and_shows_the_rest(
+    two_reproduced, reproduced, tmp_path, largestep
+):
+    shutil.copytree(two_reproduced, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(reproduced / "diagonal", tmp_path / "diagonal")
     (tmp_path / "surface" / "config.json").write_text('{"files": {"results.nc"')
-    old = tmp_path / "diagonal-gd"
+    old = tmp_path / "diagonal"
     (old / "claims.json").write_text('[{"claim": "It was so.", "verdict": "holds"}]')
     config = _files.read_json(old / "config.json", sealed=True)
     config["files"]["claims.json"] = _files.digest(old / "claims.json")
@@ -112,9 +131,8 @@ def test_claims_that_are_not_the_frozen_ones_are_not_confirmed(tmp_path, frozen_
     assert not out.exists()
 
 
-def test_what_an_older_version_checked_is_left_out_of_the_page(tmp_path):
-    reproduce(["surface"], tmp_path, quick=True, seeds=1)
-    folder = tmp_path / "surface"
+def test_what_an_older_version_checked_is_left_out_of_the_page(surface):
+    folder = surface / "surface"
     claims = json.loads((folder / "claims.json").read_text())
     for claim in claims:
         del claim["control"]
@@ -123,7 +141,7 @@ def test_what_an_older_version_checked_is_left_out_of_the_page(tmp_path):
     config["files"]["claims.json"] = _files.digest(folder / "claims.json")
     _files.write_json(folder / "config.json", config, sealed=True)
     with pytest.raises(FileNotFoundError, match="surface --only-figures` checks it again"):
-        report(tmp_path)
+        report(surface)
 
 
 def test_with_nothing_to_do_nothing_is_touched_or_loaded(reproduced, process):
@@ -185,9 +203,28 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, largestep):
     assert "cannot write to the folder" in failed.stderr
 
 
-def test_an_interrupted_run_stops_at_once_and_leaves_no_litter(tmp_path, command):
+AT_ONCE = """
+from largestep import _progress
+from largestep.cli import main
+
+_progress._SECONDS_BETWEEN_LINES = 0.0
+main()
+"""
+
+
+def test_an_interrupted_run_stops_at_once_and_leaves_no_litter(tmp_path):
     process = subprocess.Popen(
-        [command, "reproduce", "diagonal", "--seeds", "400", "--out", str(tmp_path)],
+        [
+            sys.executable,
+            "-c",
+            AT_ONCE,
+            "reproduce",
+            "diagonal",
+            "--seeds",
+            "400",
+            "--out",
+            str(tmp_path),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),

@@ -1,6 +1,5 @@
 """`largestep train` as a user would run it, and kill it."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from largestep.deep.training import presets, train
 KILLER = """
 import os, pathlib, random, signal, sys, time
 import sklearn.datasets, sklearn.model_selection, torch._dynamo
-import largestep.deep.training.loop
+import largestep.deep.training.loop, largestep.figures.training
 from largestep.cli import main
 
 latest = pathlib.Path(sys.argv[sys.argv.index("--out") + 1]) / "checkpoint.safetensors"
@@ -45,11 +44,10 @@ print("ended with", os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]), flush=
 
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
     out, whole = tmp_path / "killed", tmp_path / "whole"
-    options = "--epochs 6 --evaluations 3 --label-noise 0.1 --averaging 0.9 --device cpu"
+    options = "--epochs 3 --evaluations 3 --label-noise 0.1 --averaging 0.9 --device cpu"
     options += " --resume --checkpoint-seconds 0"
     done = subprocess.run(
         [sys.executable, "-c", KILLER, "train", "digits", *options.split(), "--out", str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -70,11 +68,8 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
         "results.nc",
     }
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    settings = presets.training("digits", epochs=6, evaluations=3, label_noise=0.1, averaging=0.9)
+    settings = presets.training("digits", epochs=3, evaluations=3, label_noise=0.1, averaging=0.9)
     results = train(settings, data.load("digits", train=500), out=whole, device="cpu").results
-    torch.set_num_threads(threads)
     for name in ("model.safetensors", "averaged.safetensors"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
     xr.testing.assert_identical(store.load(out / "results.nc")[0]["training"].to_dataset(), results)

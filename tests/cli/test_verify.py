@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from matplotlib.figure import Figure
 
 from largestep import _files, provenance, store
 from largestep.deep.training import Training, train
@@ -157,6 +158,7 @@ def test_a_picture_that_was_not_finished_is_none_of_the_page(folder):
 
 
 def test_what_a_sweep_keeps_is_checked_and_made_again(tmp_path, largestep, monkeypatch):
+    monkeypatch.setattr("largestep.figures.sweep.draw_plane", lambda *_, **__: Figure((1, 1)))
     axes = ["--x", "step_size=0.1,0.2", "--y", "factor=2", "--steps", "9", "--seeds", "1"]
     command = ["sweep", "diagonal", *axes, "--out", tmp_path]
     assert largestep(*command).returncode == 0

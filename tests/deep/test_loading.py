@@ -12,8 +12,6 @@ from largestep.deep import data, models
 from largestep.deep.loading import load_arrays, load_data, load_model, read_weights
 from largestep.deep.weights import to_bytes as weights_to_bytes
 
-torch.set_num_threads(1)
-
 NET = """
 from torch import nn
 

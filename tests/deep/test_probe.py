@@ -1,6 +1,7 @@
 import copy
 import pickle
 import warnings
+from datetime import timedelta
 from types import MappingProxyType
 
 import numpy as np
@@ -127,7 +128,11 @@ def test_a_state_stays_as_it_was_when_the_probe_goes_on(inputs):
 
 def _process(rank, folder):
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(minutes=2),  # should the other one die
     )
     model = nn.parallel.DistributedDataParallel(network())
     inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(rank))
@@ -137,8 +142,8 @@ def _process(rank, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_of_several_processes_the_first_measures(tmp_path):
-    torch.multiprocessing.spawn(_process, (tmp_path,), nprocs=2)
+def test_of_several_processes_the_first_measures(in_two_processes, tmp_path):
+    in_two_processes(_process, tmp_path)
     for rank, steps in enumerate(([0, 2, 4], [])):
         with xr.open_dataset(tmp_path / f"{rank}.nc", engine="h5netcdf") as stored:
             assert stored.step.values.tolist() == steps

@@ -24,7 +24,6 @@ from largestep.deep.sharpness import Hessian
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # what other packages warn of
-    pytest.mark.usefixtures("one_thread"),
 ]
 PAGE = Path(__file__).parents[2] / "docs" / "zoo.md"
 SMALL = ("BERT, with hidden states", "SegFormer", "GPT-2")

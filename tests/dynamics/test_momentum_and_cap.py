@@ -117,15 +117,28 @@ def test_a_capped_step_multiplies_its_residual_by_one_minus_cap(line):
     np.testing.assert_allclose(residuals, -6 * (1 - 1.5) ** np.arange(21), rtol=1e-10)
 
 
-@pytest.mark.parametrize("batch", [1, 4])
-def test_a_cap_out_of_reach_changes_no_bit(sparse_problem, diagonal, batch):
-    free, capped = (
+def free_and_capped(network, problem, batch, steps):
+    """Return a trajectory without a cap, and one whose cap is out of reach."""
+    return (
         ls.simulate(
-            diagonal, sparse_problem, SGD(batch, cap=cap), 0.1, steps=500, measure=["parameters"]
-        )
+            network, problem, SGD(batch, cap=cap), 0.1, steps=steps, measure=["parameters"]
+        ).parameters
         for cap in (None, 1e300)
     )
-    np.testing.assert_array_equal(free.parameters, capped.parameters)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_cap_out_of_reach_changes_no_bit(sparse_problem, batch):
+    network = ReLU((8, 5))
+    assert network.stride is network.predictions is network.combination is None
+    free, capped = free_and_capped(network, sparse_problem, batch, steps=500)
+    np.testing.assert_array_equal(free, capped)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_cap_out_of_reach_changes_a_shortcut_by_rounding_alone(sparse_problem, diagonal, batch):
+    free, capped = free_and_capped(diagonal, sparse_problem, batch, steps=100)
+    np.testing.assert_allclose(free, capped, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [SGD, GD])

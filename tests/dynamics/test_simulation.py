@@ -540,8 +540,8 @@ def test_memory_grows_with_what_is_returned_alone(sparse_problem, diagonal):
         return beyond
 
     peak(20)
-    few, many = peak(6000), peak(12000)  # blocks are filled then
-    # At the 2.7 kB that a trajectory once took beyond its result, 6000 more would take 16 MB.
+    few, many = peak(4000), peak(8000)  # blocks are filled then
+    # At the 2.7 kB that a trajectory once took beyond its result, 4000 more would take 11 MB.
     assert many < few + 3_000_000
 
 

@@ -116,10 +116,10 @@ def test_a_broken_entry_is_listed_with_its_reason(paper, capsys, monkeypatch):
 def test_a_part_that_fails_to_import_stops_no_other(paper, tmp_path, capsys, part, text, reason):
     (paper / "bounce" / f"{part}.py").write_text(text)
     out = tmp_path / "results"
-    reproduction.reproduce(["bounce", "diagonal"], out, seeds=1, quick=True)
+    reproduction.reproduce(["bounce", "shrinkage"], out, seeds=1, quick=True)
     errors = capsys.readouterr().err
     assert "bounce is broken and left out" in errors
     assert reason in errors
-    assert (out / "diagonal" / "figure.png").exists()
+    assert (out / "shrinkage" / "figure.png").exists()
     with pytest.raises(ValueError, match="every one is broken"):
         reproduction.reproduce(["bounce"], out, seeds=1)

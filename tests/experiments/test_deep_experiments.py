@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from largestep.deep import data, training
 from largestep.deep import models as deep_models
 from largestep.deep.data import Dataset
 from largestep.deep.training import presets
-from largestep.experiments import Budget, trainings
+from largestep.experiments import Budget
 from largestep.experiments.andriushchenko2023.glyphs import compute as glyphs
 from largestep.experiments.deep_networks import LARGE, LATE
 from largestep.experiments.deep_phases import best
@@ -39,43 +38,13 @@ from largestep.experiments.wortsman2023.sensitivity import show as rates
 from largestep.store import Results
 
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
-COMMAND = [str(Path(sys.executable).with_name("largestep"))]
 BUDGET = Budget([0, 1], quick=True, threads=1)
-TINY = {"epochs": 10, "batch_size": 8, "train": None}
-NARROW = {
-    "resnet18": {**TINY, "model_settings": {"width": 2}},
-    "densenet100": {**TINY, "model": "small_resnet", "model_settings": {"widths": (2, 3)}},
-}
-NARROW |= {f"{name}-glyphs": changes for name, changes in NARROW.items()}
-NARROW |= {
-    name: {**TINY, "model_settings": {**presets.PRESETS[name].model_settings, **changes}}
-    for name, changes in (
-        ("glyphs", {"widths": (2, 3)}),
-        ("glyphs-no-norm", {"widths": (2, 3)}),
-        ("glyphs-densenet", {"layers": 1, "growth": 2}),
-    )
-}
-
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def without_processes(monkeypatch):
-    """Train in a thread of this process: starting another takes seconds."""
-
-    @contextmanager
-    def workers(number):
-        with ThreadPoolExecutor(1) as pool:
-            yield pool
-
-    monkeypatch.setattr(trainings, "process_pool", workers)
-
-
-@pytest.fixture
-def tiny(monkeypatch, without_processes):
-    for name, changes in NARROW.items():
-        monkeypatch.setitem(presets.PRESETS, name, replace(presets.PRESETS[name], **changes))
+def tiny(monkeypatch, narrow):
+    for name, preset in presets.PRESETS.items():
+        monkeypatch.setitem(presets.PRESETS, name, replace(preset, batch_size=8, train=None))
     monkeypatch.setattr(data, "load", lambda name, *_, **__: images(name))
 
 
@@ -188,6 +157,7 @@ def test_compaction_of_glyphs_costs_what_it_says(tiny, monkeypatch, tmp_path):
         compaction_glyphs, "schedules", lambda: {k: _narrow(v) for k, v in chosen.items()}
     )
     monkeypatch.setattr(compaction_glyphs, "BISECTIONS", 2)
+    monkeypatch.setattr(compaction_glyphs, "SETTINGS", compaction_glyphs.SETTINGS[::2])
     experiment = experiments.get("compaction-glyphs")
     results = experiment.compute(replace(BUDGET, seeds=[0]))
     found = results["glyphs"].dataset
@@ -331,11 +301,23 @@ def in_session(process):
     return [line for line in listed if "Z" not in line.split()[1]]
 
 
+NARROWED = """
+from dataclasses import replace
+from largestep.cli import main
+from largestep.deep.training.presets import PRESETS
+
+PRESETS["digits"] = replace(PRESETS["digits"], epochs={0.epochs}, model_settings={0.model_settings})
+main()
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(number, tmp_path):
+def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(number, tmp_path, narrow):
     options = ["--quick", "--seeds", "1", "--threads", "2", "--out", str(tmp_path)]
-    arguments = [*COMMAND, "reproduce", "digits", *options]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    arguments = ["reproduce", "digits", *options]
+    # What is narrow where it starts is narrow in the processes that train.
+    command = [sys.executable, "-c", NARROWED.format(presets.PRESETS["digits"]), *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list(tmp_path.glob("runs/*/.lock")):
         time.sleep(0.01)
@@ -345,15 +327,15 @@ def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(number, tmp_p
         process.send_signal(number)
     errors = process.communicate(timeout=20)[1]
     while time.monotonic() < deadline and in_session(process):
-        time.sleep(0.1)
+        time.sleep(0.01)
     assert not in_session(process)
     if number == signal.SIGINT:
         assert process.returncode == 130
         *progress, last = errors.splitlines()
         assert last == "Stopped. The same command takes up what is finished."
         assert all(line.startswith("digits, digits, plain, runs") for line in progress)
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=100)
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.exception
         assert not list(tmp_path.rglob(".checkpoint*"))
         assert len(list(tmp_path.glob("runs/*/results.nc"))) == 5
 
@@ -370,9 +352,9 @@ def test_missing_data_are_one_line(tmp_path):
 
 
 def test_compaction_measures_and_draws_every_network(tiny, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "digits", replace(presets.PRESETS["digits"], **TINY))
     chosen = compaction.schedules()
     monkeypatch.setattr(compaction, "schedules", lambda: {k: _narrow(v) for k, v in chosen.items()})
+    monkeypatch.setattr(compaction, "TUNING_EPOCHS", 1)
     experiment = experiments.get("compaction")
     results = experiment.compute(Budget([0], quick=True, threads=1, data=Path("there")))
     assert set(results) == {"digits", "resnet18"}
@@ -403,7 +385,6 @@ def _narrow(job):
 
 
 def test_holding_is_compared_with_the_best_of_a_grid(tiny, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "digits", replace(presets.PRESETS["digits"], **TINY))
     grid = {"narrow": ({"model_settings": {"widths": (2, 3)}}, (0.01, 0.1, 1e9))}
     monkeypatch.setattr(digits_hold, "NETWORKS", grid)
     results = digits_hold.compute(BUDGET)

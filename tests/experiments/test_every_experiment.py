@@ -6,10 +6,10 @@ from largestep.experiments import Budget, find
 
 
 @pytest.mark.parametrize("name", [n for n, e in find().items() if not e.by_name])
-def test_it_computes_claims_and_draws(name, tmp_path):
+def test_it_computes_claims_and_draws(name, tmp_path, request):
     experiment = find()[name]
     if experiment.needs_torch:
-        pytest.importorskip("torch")
+        request.getfixturevalue("narrow")
     seeds = [0] if experiment.needs_torch else [0, 1]  # networks cost seconds each
     results = experiment.compute(Budget(seeds, quick=True))
     found = [claim.check(results) for claim in experiment.claims]

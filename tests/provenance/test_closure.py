@@ -162,23 +162,34 @@ def test_what_is_not_there_is_named(package):
         closure(("largestep.schedules", "compute"))
 
 
+@pytest.fixture(scope="module")
+def before():
+    return {name: closure(root).digest for name, root in ROOTS.items()}
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    ignored = shutil.ignore_patterns("__pycache__")
+    return shutil.copytree(OWN, tmp_path_factory.mktemp("copied") / "largestep", ignore=ignored)
+
+
 @pytest.fixture
-def edited(tmp_path):
+def edited(before, copied):
     """Return a function that edits a copy of largestep, and says which experiments lose results."""
-    copy = tmp_path / "largestep"
-    shutil.copytree(OWN, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    before = {name: closure(root).digest for name, root in ROOTS.items()}
+    whole = {}
 
     def lose(file, old, new):
-        path = copy / file
-        text = path.read_text() if path.exists() else ""
-        assert old in text
+        path = copied / file
+        whole[path] = path.read_text() if path.exists() else None
+        assert old in (whole[path] or "")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace(old, new, 1) if old else new)
-        after = Sources({"largestep": copy})
+        path.write_text(whole[path].replace(old, new, 1) if old else new)
+        after = Sources({"largestep": copied})
         return {n for n, root in ROOTS.items() if closure(root, sources=after).digest != before[n]}
 
-    return lose
+    yield lose
+    for path, text in whole.items():
+        shutil.rmtree(path.parent) if text is None else path.write_text(text)
 
 
 PAPER = "experiments/andriushchenko2023"

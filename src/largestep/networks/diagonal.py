@@ -43,7 +43,8 @@ def _rounded(a, b):  # type: ignore[no-untyped-def]
 
 @compile_cached(STRIDE)
 def _stride(theta, x, c, following, layout, workspace):  # type: ignore[no-untyped-def]
-    # Bit for bit a step along the gradient that `_diagonal` writes.
+    # Up to rounding a step along the gradient that `_diagonal` writes: on processors with AVX2 the
+    # bits were the same, on one with AVX-512 they were not.
     d = x.shape[0]
     u, v = theta[:d], theta[d:]
     h = 0.0

@@ -47,6 +47,9 @@ _SILENT = {
 _Definition = tuple[str, str]
 """A module and a name that it defines; the name "" is what it runs without defining anything."""
 
+_Imports = dict[str, tuple[str, str | None]]
+"""What names stand for: a module, or a name in one."""
+
 
 @dataclass(frozen=True)
 class Closure:
@@ -124,6 +127,7 @@ def closure(*roots: tuple[str, str], sources: "Sources | None" = None) -> Closur
     return Closure(listed, digest.hexdigest()[:16], versions)
 
 
+@cache
 def _version(package: str) -> str:
     """Return a package's version; results can be drawn where what computed them is missing."""
     try:
@@ -148,19 +152,53 @@ class _Uses:
 
 
 @dataclass
+class _Mentions:
+    """What a statement imports, its names with the attributes taken of them, and its strings."""
+
+    imported: _Imports
+    chains: list[list[str]]
+    strings: set[str]
+
+
+@dataclass
 class _Module:
     """A module's source: what it binds at its top level, and by which statements.
 
     Attributes
     ----------
+    name : the module's, with its packages.
+    is_package : whether it is a package, from which relative imports count.
     bound : the statements that bind a name; those that bind none under "".
     imported : what an imported name stands for: a module, or a name in one.
     listed : the same for the list of names of a lazy package.
     """
 
+    name: str
+    is_package: bool = False
     bound: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imported: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    listed: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    imported: _Imports = field(default_factory=dict)
+    listed: _Imports = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
+    _mentions: dict[str, list[_Mentions]] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """Return the source of a definition, without comments and docstrings."""
+        if name not in self._texts:
+            self._texts[name] = "\n".join(map(ast.unparse, self.bound[name]))
+        return self._texts[name]
+
+    def mentions(self, name: str) -> list[_Mentions]:
+        """Return what each statement of a definition mentions, whatever it stands for."""
+        if name not in self._mentions:
+            self._mentions[name] = [self._mentioned(statement) for statement in self.bound[name]]
+        return self._mentions[name]
+
+    def _mentioned(self, statement: ast.stmt) -> _Mentions:
+        imported: _Imports = {}
+        for node in ast.walk(statement):
+            imported |= _imports(node, self.name, self.is_package)
+        strings: set[str] = set()
+        return _Mentions(imported, list(_chains(statement, strings)), strings)
 
 
 class Sources:
@@ -177,7 +215,6 @@ class Sources:
         self._imported = imported
         self._modules: dict[str, _Module] = {}
         self._uses: dict[_Definition, _Uses] = {}
-        self._texts: dict[_Definition, str] = {}
         self._files: dict[str, Path | None] = {}
 
     def file(self, module: str) -> Path | None:
@@ -208,7 +245,7 @@ class Sources:
         """Return a module's bindings."""
         if module not in self._modules:
             path = self.file(module)
-            self._modules[module] = _Module() if path is None else _parsed(module, path)
+            self._modules[module] = _Module(module) if path is None else _read(module, path)
         return self._modules[module]
 
     def definitions(self, module: str, name: str) -> set[_Definition]:
@@ -229,10 +266,7 @@ class Sources:
 
     def text(self, module: str, name: str) -> str:
         """Return the source of a definition, without comments and docstrings."""
-        definition = module, name
-        if definition not in self._texts:
-            self._texts[definition] = "\n".join(map(ast.unparse, self.read(module).bound[name]))
-        return self._texts[definition]
+        return self.read(module).text(name)
 
     def uses(self, module: str, name: str) -> _Uses:
         """Return what a definition uses."""
@@ -240,19 +274,17 @@ class Sources:
             return self._uses[module, name]
         source = self.read(module)
         uses = self._uses[module, name] = _Uses()
-        for statement in source.bound[name]:
-            names = dict(source.imported)
-            for node in ast.walk(statement):
-                names |= _imports(node, module, self.file(module))
-            for chain in _chains(statement, uses.strings):
-                self._follow(module, source, names, chain, uses)
+        for mentioned in source.mentions(name):
+            uses.strings |= mentioned.strings
+            names = source.imported | mentioned.imported
+            for chain in mentioned.chains:
+                self._follow(source, names, chain, uses)
         return uses
 
     def _follow(
         self,
-        module: str,
         source: _Module,
-        names: Mapping[str, tuple[str, str | None]],
+        names: _Imports,
         chain: list[str],
         uses: _Uses,
     ) -> None:
@@ -260,7 +292,7 @@ class Sources:
         first, *rest = chain
         if first not in names:
             if first in source.bound:
-                uses.definitions |= self.definitions(module, first)
+                uses.definitions |= self.definitions(source.name, first)
             return
         target, attribute = names[first]
         root = target.partition(".")[0]
@@ -294,11 +326,19 @@ def _own() -> Sources:
     return Sources({"largestep": Path(__file__).parent.parent}, imported=True)
 
 
-def _parsed(module: str, path: Path) -> _Module:
+def _read(module: str, path: Path) -> _Module:
     """Return a file's bindings."""
-    source = _Module()
-    for statement in _WithoutTexts().visit(ast.parse(path.read_text(encoding="utf-8"))).body:
-        found = _imports(statement, module, path)
+    stub = path.with_suffix(".pyi")
+    listed = stub.read_text(encoding="utf-8") if stub.is_file() else ""
+    return _parsed(module, path.stem == "__init__", path.read_text(encoding="utf-8"), listed)
+
+
+@cache
+def _parsed(module: str, is_package: bool, text: str, listed: str) -> _Module:
+    """Return the bindings of a module's text and of its list of names, parsed once."""
+    source = _Module(module, is_package)
+    for statement in _WithoutTexts().visit(ast.parse(text)).body:
+        found = _imports(statement, module, is_package)
         if found:
             source.imported |= found
             continue
@@ -308,14 +348,12 @@ def _parsed(module: str, path: Path) -> _Module:
             continue
         for name in set(_bindings(statement)) or {""}:
             source.bound.setdefault(name, []).append(statement)
-    stub = path.with_suffix(".pyi")
-    if stub.is_file():
-        for statement in ast.parse(stub.read_text(encoding="utf-8")).body:
-            source.listed |= _imports(statement, module, path)
+    for statement in ast.parse(listed).body:
+        source.listed |= _imports(statement, module, is_package)
     return source
 
 
-def _imports(node: ast.AST, module: str, file: Path | None) -> dict[str, tuple[str, str | None]]:
+def _imports(node: ast.AST, module: str, is_package: bool) -> _Imports:
     """Return what the names stand for that an import statement binds."""
     if isinstance(node, ast.Import):
         # `import a.b` binds a; what is used of it is an attribute of a.
@@ -330,7 +368,6 @@ def _imports(node: ast.AST, module: str, file: Path | None) -> dict[str, tuple[s
         return {}
     origin = node.module or ""
     if node.level:
-        is_package = file is not None and file.stem == "__init__"
         above = module.split(".")
         above = above[: len(above) - node.level + is_package]
         origin = ".".join([*above, *filter(None, [node.module])])

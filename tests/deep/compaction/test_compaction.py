@@ -18,7 +18,6 @@ from largestep.deep.compaction.export import definition, export_onnx, save
 from largestep.figures.compaction import draw_compaction
 
 pytestmark = pytest.mark.filterwarnings("ignore:the held-out data are the calibration data")
-torch.set_num_threads(1)
 DIGITS = 1e-12
 
 

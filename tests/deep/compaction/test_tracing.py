@@ -11,8 +11,6 @@ from torch.nn import functional
 from largestep.deep.compaction import compact
 from largestep.deep.compaction.export import save
 
-torch.set_num_threads(1)
-
 
 def drawn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

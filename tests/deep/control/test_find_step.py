@@ -10,8 +10,6 @@ from torch.nn import functional
 
 from largestep.deep import find_step
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 X = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] * X[:, 1] > 0).long()
 

@@ -1,6 +1,7 @@
 """Both controllers in the loops that people have: what must not change a step size does not."""
 
 import math
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -9,8 +10,6 @@ from torch import nn
 from torch.nn import functional
 
 from largestep.deep import HoldEdge, LossStabilization
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 X = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] * X[:, 1] > 0).long()
@@ -155,9 +154,12 @@ def test_clipped_gradients_measure_the_step_that_was_taken():
 
 
 def _process(rank, folder):
-    torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+        "gloo",
+        init_method=f"file://{folder}/meeting",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(minutes=2),  # should the other one die
     )
     found = []
     for kind in (HoldEdge, LossStabilization):
@@ -176,8 +178,8 @@ def _process(rank, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_have_the_step_sizes_of_one(tmp_path):
-    torch.multiprocessing.spawn(_process, (tmp_path,), nprocs=2)
+def test_two_processes_have_the_step_sizes_of_one(in_two_processes, tmp_path):
+    in_two_processes(_process, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert first == second
     alone = plain(HoldEdge, network()) + plain(LossStabilization, network())

@@ -19,11 +19,6 @@ from largestep.deep.sharpness import (  # noqa: E402
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def smooth(outputs=3):
     with torch.random.fork_rng():
         torch.manual_seed(0)

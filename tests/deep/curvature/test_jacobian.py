@@ -13,11 +13,6 @@ from largestep.deep import jacobian as deep  # noqa: E402
 from largestep.deep.curvature.function import ModelFunction  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def convolutional(outputs=3, dtype=torch.float64):
     with torch.random.fork_rng():
         torch.manual_seed(0)

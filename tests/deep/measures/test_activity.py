@@ -8,8 +8,6 @@ from torch import nn
 from largestep.deep import Probe
 from largestep.deep.measures import Activity
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_the_deciles_the_always_active_and_the_size():
     # Unit k of eleven is active at k of ten inputs.

@@ -20,8 +20,6 @@ from largestep.deep.measures import (
     Subspace,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 X = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(32) % 3
 BATCHES = list(zip(X.split(8), Y.split(8), strict=True))

@@ -19,8 +19,6 @@ from largestep.deep.measures import (
 )
 from largestep.metrics import coherence
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 X = torch.randn(24, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = X[:, :3].argmax(1)
 BATCHES = list(zip(X.split(6), Y.split(6), strict=True))

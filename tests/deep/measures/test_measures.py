@@ -17,8 +17,6 @@ from largestep.deep.measures.record import Record
 X = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(60) % 3
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def network():
     torch.manual_seed(0)

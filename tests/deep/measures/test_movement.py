@@ -9,11 +9,6 @@ from largestep.deep.measures import Movement  # noqa: E402
 from largestep.figures.movement import draw_movement  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 def homogeneous():
     with torch.random.fork_rng():
         torch.manual_seed(0)

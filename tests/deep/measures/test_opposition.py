@@ -8,8 +8,6 @@ from torch import nn
 from largestep.deep import Probe
 from largestep.deep.measures import Opposition
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class Table(nn.Module):
     """Answers each example with a parameter of its own: what is set is its loss."""

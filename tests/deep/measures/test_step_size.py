@@ -8,8 +8,6 @@ from torch import nn
 from largestep.deep import Probe
 from largestep.deep.measures import StepSize
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def end(curvature, **settings):
     """Return how far the minimum of a quadratic loss is after some hundred steps from 1."""

@@ -17,8 +17,6 @@ from largestep.deep.training import loop as loops
 from largestep.metrics import feature_sparsity
 from largestep.schedules import linear
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SIZES = {"width": 8, "depth": 2, "heads": 2}
 SETTINGS = Training(
     "transformer",

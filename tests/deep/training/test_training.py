@@ -48,9 +48,6 @@ EVERYTHING = replace(
 STEPS = 15  # five of eight examples in each of three epochs
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(0)
@@ -602,7 +599,6 @@ def test_two_processes_train_as_one(tmp_path):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "TORCHELASTIC_RUN_ID": "test",
-        "OMP_NUM_THREADS": "1",
     }
     workers = [
         subprocess.Popen(

@@ -9,7 +9,6 @@ from largestep.experiments.barsbey2025.robust_compressible import compute as rob
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_right_digits_agree_as_often_as_said():

@@ -45,7 +45,7 @@ def test_claims_hold_where_they_should_and_not_elsewhere():
 
 
 @pytest.mark.filterwarnings("ignore:κ should be")  # thirty steps are too few
-def test_every_kappa_trains(one_thread):
+def test_every_kappa_trains():
     found = compute._at_every_kappa("momentum", 3, 2)
     assert list(found.schedule.values) == [*compute.KAPPAS, compute.TEN_TIMES]
     assert (found.test_error < 0.95).sel(schedule="κ = 1")

@@ -28,8 +28,6 @@ WAYS = {
     **{name: (maker, {"step_size": sizes[1]}) for name, (maker, sizes) in names.GRIDS.items()},
 }
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def tiny(seed=0):
     """Return three well separated classes in four dimensions, for a network with batch norm."""
