@@ -327,7 +327,8 @@ def _report(out: Path) -> Path:
         frozen.digest(),
     )
     write_claims(out / "claims.csv", sections)
-    missing = [NotRun(experiment, frozen.sentences(experiment.name)) for experiment in not_run]
+    claimed = frozen.sentences()
+    missing = [NotRun(experiment, claimed.get(experiment.name, [])) for experiment in not_run]
     write_page(page, sections, missing, left_out, made)
     return page
 

@@ -76,7 +76,7 @@ def reproduced(tmp_path, monkeypatch, images):
     monkeypatch.setattr(Experiment, "draw", lambda *_: {"figure": Figure((1, 1))})
     monkeypatch.setattr(Experiment, "claims", ())
     monkeypatch.setattr("largestep.reproduction.datetime", Noon)
-    monkeypatch.setattr(frozen, "sentences", lambda name: [])
+    monkeypatch.setattr(frozen, "sentences", dict)
     return ["reproduce", "diagonal"]
 
 

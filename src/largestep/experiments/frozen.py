@@ -29,9 +29,12 @@ def digest() -> str:
     return _files.digest(FILE)
 
 
-def sentences(name: str) -> list[str]:
-    """Return what an experiment claims, as far as it is frozen, without importing it."""
-    return [claim["claim"] for claim in _files.read_json(FILE).get(name, [])]
+def sentences() -> dict[str, list[str]]:
+    """Return what each experiment claims, as far as it is frozen, without importing it."""
+    return {
+        name: [claim["claim"] for claim in claims]
+        for name, claims in _files.read_json(FILE).items()
+    }
 
 
 def refuse_changed(experiments: Iterable[Experiment]) -> None:

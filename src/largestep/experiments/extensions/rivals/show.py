@@ -26,17 +26,19 @@ def best(ends: xr.Dataset) -> xr.Dataset:
     -------
     Dataset with dimensions (rival, seed); the coordinate `setting` says which it is.
     """
-    chosen = []
     rivals = list(dict.fromkeys(ends.rival.values))
-    for rival in rivals:
-        mine = ends.isel(setting=np.flatnonzero(ends.rival.values == rival))
-        choosing = mine.isel(seed=slice(0, None, 2))
-        survived = choosing.diverged_at.isnull().mean("seed").values
-        loss = choosing.test_loss.median("seed").values
-        order = np.lexsort([np.where(np.isfinite(loss), loss, np.inf), -survived])
-        shown = slice(1, None, 2) if ends.sizes["seed"] > 1 else slice(None)
-        chosen.append(mine.isel(setting=int(order[0]), seed=shown))
-    return xr.concat(chosen, xr.DataArray(rivals, dims="rival", name="rival"), coords="all")
+    along = xr.DataArray(rivals, dims="rival", name="rival")
+    return xr.concat([_best(ends, rival) for rival in rivals], along, coords="all")
+
+
+def _best(ends: xr.Dataset, rival: str) -> xr.Dataset:
+    mine = ends.isel(setting=np.flatnonzero(ends.rival.values == rival))
+    choosing = mine.isel(seed=slice(0, None, 2))
+    survived = choosing.diverged_at.isnull().mean("seed").values
+    loss = choosing.test_loss.median("seed").values
+    order = np.lexsort([np.where(np.isfinite(loss), loss, np.inf), -survived])
+    shown = slice(1, None, 2) if ends.sizes["seed"] > 1 else slice(None)
+    return mine.isel(setting=int(order[0]), seed=shown)
 
 
 def draw(results: Results) -> Mapping[str, Figure]:
@@ -58,7 +60,7 @@ _RIVALS = (
 
 
 def _end(name: str, quantity: str, rival: str, results: Results) -> np.ndarray:
-    end: np.ndarray = best(results[name].dataset)[quantity].sel(rival=rival).values
+    end: np.ndarray = _best(results[name].dataset, rival)[quantity].values
     return end
 
 
