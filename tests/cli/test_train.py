@@ -35,7 +35,7 @@ for number in (signal.SIGTERM, *[signal.SIGKILL] * 3):
     pid = start()
     while not (latest.exists() and latest.stat().st_mtime_ns != before):
         time.sleep(0.0005)
-    time.sleep(random.uniform(0.0, 0.05))
+    time.sleep(random.uniform(0.0, 0.03))
     os.kill(pid, number)
     print("ended with", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 print("ended with", os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]), flush=True)
