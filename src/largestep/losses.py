@@ -155,7 +155,9 @@ class Squared(Loss):
     ) -> Float[np.ndarray, "*k n"]:
         """Return factor · (h_i − y_i)²."""
         h, y = self._checked(h, y)
-        result: np.ndarray = self.factor * np.subtract(h, y) ** 2
+        result: np.ndarray = np.subtract(h, y)
+        result *= result
+        result *= self.factor
         return result
 
 

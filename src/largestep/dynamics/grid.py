@@ -1,7 +1,7 @@
 """A grid of settings, by seeds: which trajectories it has, and how they end."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import groupby
@@ -129,6 +129,10 @@ class Grid:
 def ends(grid: Grid, numbers: np.ndarray) -> np.ndarray:
     """Return how some trajectories end, as rows with a field for each variable."""
     rows = []
+    record = np.unique(np.linspace(0, grid.steps, 81).astype(int))
+    # Of all but the training loss, which has a plateau, the end is what counts.
+    at_end = len(record)
+    measures = [m if m.name == "train_loss" else replace(m, every=at_end) for m in grid.measures]
     # What differs in its schedule alone is simulated together.
     together = groupby(grid.cells(numbers), lambda found: (found[0].others, found[1]))
     for (_, seeds), alike in together:
@@ -145,8 +149,8 @@ def ends(grid: Grid, numbers: np.ndarray) -> np.ndarray:
             None if made.schedule is None else schedules,
             steps=grid.steps,
             seeds=seeds,
-            measure=grid.measures,
-            record=np.unique(np.linspace(0, grid.steps, 81).astype(int)),
+            measure=measures,
+            record=record,
             executor=Here(),
         )
         rows.append(_rows(runs, [grid.large_step_phase(cell) for cell in cells]))
