@@ -10,8 +10,8 @@ from largestep.problems import Problem
 __all__ = ["test_error", "test_loss", "train_error", "train_loss"]
 
 _CACHED = 1 << 16
-"""Predictions that are made together: what they need, of more, would be given back by the allocator
-each time, and half of the time go into getting it again."""
+"""Predictions that are made together: the allocator would give back what more of them need, and get
+it again for half of the time."""
 
 
 def train_loss() -> Measure:
@@ -48,13 +48,14 @@ def _test_loss(network: Network, problem: Problem, thetas: np.ndarray) -> np.nda
 def _mean_loss(
     network: Network, problem: Problem, thetas: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> np.ndarray:
-    mean = np.empty(thetas.shape[:-1])
+    if thetas.ndim > 2:
+        return np.stack([_mean_loss(network, problem, one, x, y) for one in thetas])
     together = max(1, _CACHED // len(x))
-    for place in np.ndindex(thetas.shape[:-2]):
-        for first in range(0, thetas.shape[-2], together):
-            rows = slice(first, first + together)
-            losses = problem.loss.value(network.predict(thetas[*place, rows], x), y)
-            mean[*place, rows] = np.mean(losses, axis=-1)
+    if thetas.ndim == 2 and len(thetas) > together:
+        parts = (thetas[i : i + together] for i in range(0, len(thetas), together))
+        # Of a `predict` that takes no stacks there are too few losses then, which is refused.
+        return np.concatenate([np.atleast_1d(_mean_loss(network, problem, p, x, y)) for p in parts])
+    mean: np.ndarray = np.mean(problem.loss.value(network.predict(thetas, x), y), axis=-1)
     return mean
 
 
