@@ -227,7 +227,6 @@ def test_an_interrupted_run_stops_at_once_and_leaves_no_litter(tmp_path):
         ],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     # The first line of progress tells that trajectories run.
     assert "diagonal" in process.stderr.readline()
