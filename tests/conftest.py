@@ -2,9 +2,6 @@ import os
 import signal
 from pathlib import Path
 
-# A shell that runs the tests in the background has them ignore Ctrl-C.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # Several threads on tiny networks mostly wait for each other, and share the cores with other tests;
 # before PyTorch is imported, here and in the processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -19,6 +16,9 @@ import numpy as np
 import pytest
 
 from largestep import networks, problems
+
+# A shell that runs the tests in the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
