@@ -36,7 +36,7 @@ def run(page, texts, **given):
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
     """Return what a reader of the pages on deep networks has: a model, data and a loop's names."""
-    torch = import_module("torch")
+    torch = pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     with torch.random.fork_rng():
         torch.manual_seed(0)
