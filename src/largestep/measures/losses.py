@@ -48,11 +48,12 @@ def _test_loss(network: Network, problem: Problem, thetas: np.ndarray) -> np.nda
 def _mean_loss(
     network: Network, problem: Problem, thetas: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> np.ndarray:
-    if thetas.ndim > 2:
-        return np.stack([_mean_loss(network, problem, one, x, y) for one in thetas])
-    together = max(1, _CACHED // len(x))
-    if thetas.ndim == 2 and len(thetas) > together:
-        parts = (thetas[i : i + together] for i in range(0, len(thetas), together))
+    together, count = max(1, _CACHED // len(x)), thetas[..., 0].size
+    if count > together and len(thetas) == 1:
+        return _mean_loss(network, problem, thetas[0], x, y)[np.newaxis]
+    if count > together:
+        step = max(1, together * len(thetas) // count)
+        parts = (thetas[i : i + step] for i in range(0, len(thetas), step))
         # Of a `predict` that takes no stacks there are too few losses then, which is refused.
         return np.concatenate([np.atleast_1d(_mean_loss(network, problem, p, x, y)) for p in parts])
     mean: np.ndarray = np.mean(problem.loss.value(network.predict(thetas, x), y), axis=-1)
