@@ -147,7 +147,16 @@ class Probe:
         ValueError
             If a layer gives no tensor, or its shape depends on the inputs.
         """
-        return self._features(self.forward)
+        return gather(
+            self.model,
+            self.batches,
+            self.layers,
+            units=self.units,
+            max_units=self.max_units,
+            max_rows=self.max_inputs,
+            seed=self.seed,
+            forward=self.forward,
+        )
 
     def measure(self) -> xr.Dataset:
         """Return what is measured now, along the layers; nothing is recorded."""
@@ -277,19 +286,7 @@ class Probe:
             self.batches,
             loss_function=self.loss_function,
             forward=self.forward,
-            features=self._features,
-        )
-
-    def _features(self, forward: Callable[[nn.Module, Batch], Any] | None) -> dict[str, Layer]:
-        return gather(
-            self.model,
-            self.batches,
-            self.layers,
-            units=self.units,
-            max_units=self.max_units,
-            max_rows=self.max_inputs,
-            seed=self.seed,
-            forward=forward,
+            features=self.features,
         )
 
     def _measures_here(self) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from largestep.deep import Probe, measures, probe
+from largestep.deep import Probe, measures
 from largestep.deep.measures import Errors, Measure, Quantity, Sparsity
 from largestep.deep.measures.base import Need
 from largestep.deep.measures.record import Record
@@ -136,24 +136,10 @@ def test_each_measure_has_its_own_steps():
 
 def test_features_are_gathered_once_for_all_measures(monkeypatch):
     gathered = []
-    gather = probe.gather
-    monkeypatch.setattr(probe, "gather", lambda *a, **k: gathered.append(1) or gather(*a, **k))
+    features = Probe.features
+    monkeypatch.setattr(Probe, "features", lambda self: gathered.append(1) or features(self))
     Probe(network(), X, measures=[Sparsity(), measures.Movement(10)])
     assert len(gathered) == 1
-
-
-def test_the_pass_that_gathers_features_gives_the_outputs_too():
-    passes = []
-
-    def forward(model, batch):
-        passes.append(batch)
-        return model(batch[0])
-
-    model = network()
-    found = Probe(model, [(X, Y)], measures=[Sparsity(), Errors()], forward=forward)
-    assert len(passes) == 1
-    expected = functional.cross_entropy(model.eval()(X).double(), Y).item()
-    assert found.dataset().loss.values == pytest.approx([expected])
 
 
 class Wrong(Measure):

@@ -23,6 +23,7 @@ from largestep.deep import models
 from largestep.deep.data import Dataset, permutation
 from largestep.deep.features import gather
 from largestep.deep.training import Run, Stopped, Training, checkpoints, presets, train
+from largestep.deep.training.evaluation import Evaluations
 from largestep.deep.training.processes import memory_format
 from largestep.deep.training.run import redraw
 from largestep.metrics import feature_sparsity
@@ -619,6 +620,20 @@ def test_two_processes_train_as_one(tmp_path):
         torch.testing.assert_close(two[name], ours, rtol=1e-4, atol=1e-6)
     results = store.load(tmp_path / "two" / "results.nc")[0]["training"].dataset
     np.testing.assert_allclose(results.running_loss, one.results.running_loss, rtol=1e-5)
+
+
+def test_an_evaluation_runs_the_network_once_over_each_batch(data, monkeypatch):
+    passes = []
+    forward = Evaluations._forward
+
+    def counted(self, model, batch):
+        passes.append(len(batch[0]))
+        return forward(self, model, batch)
+
+    monkeypatch.setattr(Evaluations, "_forward", counted)
+    results = train(SETTINGS, data).results
+    inputs = min(SETTINGS.examples, len(data.x_train)), len(data.x_test)
+    assert passes == [*inputs] * len(results.step)
 
 
 def test_the_figure_shows_what_happened(data):

@@ -50,7 +50,7 @@ class Subject:
     batches : of inputs, kept for measuring.
     loss_function : if there is one.
     forward : how to run the model on a batch.
-    features : gathers the features of the layers, given how to run the model.
+    features : gathers the features of the layers.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Subject:
         *,
         loss_function: LossFunction | None = None,
         forward: Callable[[nn.Module, Batch], Any] | None = None,
-        features: Callable[[Callable[[nn.Module, Batch], Any]], dict[str, Layer]],
+        features: Callable[[], dict[str, Layer]],
     ) -> None:
         self.model, self.batches, self.loss_function = model, batches, loss_function
         self._forward = forward_by_default if forward is None else forward
@@ -71,15 +71,7 @@ class Subject:
     def features(self) -> dict[str, Layer]:
         """Return the features by layer."""
         if self._features is None:
-            outputs: list[Any] = []
-
-            def forward(model: nn.Module, batch: Batch) -> Any:
-                outputs.append(self._forward(model, batch))
-                return outputs[-1]
-
-            self._features = self._gather(forward)
-            if len(outputs) == len(self.batches):  # functions as layers run the model themselves
-                self._outputs = outputs
+            self._features = self._gather()
         return self._features
 
     def outputs(self, batches: Sequence[Batch] | None = None) -> list[Any]:
@@ -94,6 +86,10 @@ class Subject:
         if self._outputs is None:
             self._outputs = self._run(self.batches)
         return self._outputs
+
+    def keep(self, outputs: list[Any]) -> None:
+        """Take the outputs that another pass over the batches has given already."""
+        self._outputs = outputs
 
     def hessian(self, batches: Sequence[Batch]) -> Hessian:
         """Return the Hessian of the loss on batches, in the model's own mode."""

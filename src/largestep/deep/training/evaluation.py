@@ -11,7 +11,7 @@ from torch.optim.swa_utils import update_bn
 
 from largestep.deep import models
 from largestep.deep.data.dataset import Examples, permutation
-from largestep.deep.features import gather
+from largestep.deep.features import Layer, gather
 from largestep.deep.measures.base import Measure, Quantity, Subject
 from largestep.deep.measures.errors import Errors
 from largestep.deep.measures.record import Record, together
@@ -147,19 +147,26 @@ class Evaluations:
             self._record.add(step, {prefix + name: value for name, value in values.items()})
 
     def _subject(self, model: nn.Module) -> Subject:
-        return Subject(
-            model,
-            self._train,
-            forward=self._forward,
-            features=lambda forward: gather(
+        def features() -> dict[str, Layer]:
+            outputs: list[torch.Tensor] = []
+
+            def forward(model: nn.Module, batch: Any) -> torch.Tensor:
+                outputs.append(self._forward(model, batch))
+                return outputs[-1]
+
+            found = gather(
                 model,
                 self._train,
                 self.layers,
                 max_units=self._settings.max_units,
                 forward=forward,
                 **self._rows,
-            ),
-        )
+            )
+            subject.keep(outputs)
+            return found
+
+        subject = Subject(model, self._train, forward=self._forward, features=features)
+        return subject
 
     def _forward(self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         with self._autocast():
