@@ -113,8 +113,11 @@ def reproduce(
                     if progress:
                         print(f"{page} shows what is finished so far", file=sys.stderr)
                     unseen, written = False, time.monotonic()
-                state.bring_up_to_date(budget)
-                unseen |= computes
+                if computes:
+                    state.compute(budget)
+                    unseen = True
+                else:
+                    state.show_what_has_changed()
             except (ImportError, SyntaxError) as error:
                 print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
                 broken.add(experiment.name)
@@ -185,12 +188,13 @@ class _State:
         """Return whether the results are as they would be computed now."""
         return self.config.get("key") == self.key(budget) and self._whole("results.nc")
 
-    def bring_up_to_date(self, budget: Budget) -> None:
-        """Compute, check and draw what is not as it would be made now."""
-        if self.has_results(budget):
-            if self.config.get("shown") != self._shown() or not all(map(self._whole, self._made())):
-                self.show()
-            return
+    def show_what_has_changed(self) -> None:
+        """Check and draw the stored results again if that would give something else."""
+        if self.config.get("shown") != self._shown() or not all(map(self._whole, self._made())):
+            self.show()
+
+    def compute(self, budget: Budget) -> None:
+        """Compute the results, or take up those of a run that ended before it showed them."""
         from largestep import store
 
         config = {
