@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 
 from largestep import _files, store
 from largestep.deep import data
-from largestep.experiments import frozen
 from largestep.experiments.experiment import Experiment
 
 KINDS = {
@@ -76,7 +75,6 @@ def reproduced(tmp_path, monkeypatch, images):
     monkeypatch.setattr(Experiment, "draw", lambda *_: {"figure": Figure((1, 1))})
     monkeypatch.setattr(Experiment, "claims", ())
     monkeypatch.setattr("largestep.reproduction.datetime", Noon)
-    monkeypatch.setattr(frozen, "sentences", dict)
     return ["reproduce", "diagonal"]
 
 
