@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numba
 import numpy as np
 from jaxtyping import Float
 
@@ -15,6 +16,27 @@ __all__ = ["ReLU"]
 
 _CACHED = 1 << 17
 """Activations of a layer that are computed together: of more, each waits for memory."""
+
+
+# Called with a number in the place of fan_in, these are compiled for it: the loop over the units,
+# not that over their few inputs, then fills the processor's vectors.
+
+
+@numba.njit(inline="always")
+def _weigh(weights, biases, inputs, sums, fan_in):  # type: ignore[no-untyped-def]
+    for j in range(sums.shape[0]):
+        z = biases[j] if biases.shape[0] > 0 else 0.0
+        for i in range(fan_in):
+            z += weights[j * fan_in + i] * inputs[i]
+        sums[j] = z
+
+
+@numba.njit(inline="always")
+def _outer(derivatives, inputs, slopes, fan_in):  # type: ignore[no-untyped-def]
+    for j in range(derivatives.shape[0]):
+        derivative = derivatives[j]
+        for i in range(fan_in):
+            slopes[j * fan_in + i] = derivative * inputs[i]
 
 
 @compiled
@@ -29,26 +51,26 @@ def _relu(theta, x, layout, workspace, gradient):  # type: ignore[no-untyped-def
     parameters = 0
     hidden = 0
     inputs = x
-    output = 0.0
     for layer in range(layers):
         fan_in = widths[layer]
         width = widths[layer + 1]
         weights = theta[parameters : parameters + width * fan_in]
         parameters += width * fan_in
+        biases = theta[parameters : parameters + width * biased[layer]]
+        parameters += width * biased[layer]
         activations = workspace[hidden : hidden + width]
-        for j in range(width):
-            z = theta[parameters + j] if biased[layer] else 0.0
-            for i in range(fan_in):
-                z += weights[j * fan_in + i] * inputs[i]
-            if layer == layers - 1:
-                output = z
-            else:
-                activations[j] = z if z > 0.0 else 0.0
-        if biased[layer]:
-            parameters += width
+        if fan_in == 1:
+            _weigh(weights, biases, inputs, activations, 1)
+        elif fan_in == 2:
+            _weigh(weights, biases, inputs, activations, 2)
+        else:
+            _weigh(weights, biases, inputs, activations, fan_in)
         if layer < layers - 1:
+            for j in range(width):
+                activations[j] = activations[j] if activations[j] > 0.0 else 0.0
             inputs = activations
             hidden += width
+    output = workspace[hidden]
 
     scratch = (workspace.shape[0] - hidden) // 2
     above = workspace[hidden : hidden + scratch]
@@ -57,28 +79,33 @@ def _relu(theta, x, layout, workspace, gradient):  # type: ignore[no-untyped-def
     for layer in range(layers - 1, -1, -1):
         fan_in = widths[layer]
         width = widths[layer + 1]
+        derivatives = above[:width]
         if biased[layer]:
             parameters -= width
             for j in range(width):
-                gradient[parameters + j] = above[j]
+                gradient[parameters + j] = derivatives[j]
         parameters -= width * fan_in
         weights = theta[parameters : parameters + width * fan_in]
         slopes = gradient[parameters : parameters + width * fan_in]
         if layer > 0:
             hidden -= fan_in
             inputs = workspace[hidden : hidden + fan_in]
-            for i in range(fan_in):
-                below[i] = 0.0
         else:
             inputs = x
-        for j in range(width):
-            derivative = above[j]
-            for i in range(fan_in):
-                slopes[j * fan_in + i] = derivative * inputs[i]
-            if layer > 0 and derivative != 0.0:
-                for i in range(fan_in):
-                    below[i] += derivative * weights[j * fan_in + i]
+        if fan_in == 1:
+            _outer(derivatives, inputs, slopes, 1)
+        elif fan_in == 2:
+            _outer(derivatives, inputs, slopes, 2)
+        else:
+            _outer(derivatives, inputs, slopes, fan_in)
         if layer > 0:
+            for i in range(fan_in):
+                below[i] = 0.0
+            for j in range(width):
+                derivative = derivatives[j]
+                if derivative != 0.0:
+                    for i in range(fan_in):
+                        below[i] += derivative * weights[j * fan_in + i]
             for i in range(fan_in):
                 above[i] = below[i] if inputs[i] > 0.0 else 0.0
     return output
