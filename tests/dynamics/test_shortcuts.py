@@ -17,6 +17,7 @@ class Plain(ls.networks.DiagonalLinear):
     "dynamics",
     [
         SGD(),
+        SGD(cap=0.02),
         LabelNoise(linear(0.2, 0.0)),
         GD(),
         GD(momentum=0.9),
@@ -48,7 +49,7 @@ def test_a_trajectory_is_the_same_by_shortcuts(dynamics, loss):
     ]
     quick, plain = ways
     assert quick.diverged_at.equals(plain.diverged_at)
-    if loss is not ls.losses.logistic:
+    if loss is not ls.losses.logistic and dynamics != SGD(cap=0.02):
         assert quick.diverged_at.sel(schedule="diverges").notnull().all()
     np.testing.assert_allclose(
         quick.parameters.sel(schedule="stays"),

@@ -12,7 +12,7 @@ from largestep import _checks
 from largestep.dynamics.kernel import Given, Memory, Noise, Rule, Steps, descend
 from largestep.dynamics.shortcuts import descend_alone, descend_together
 from largestep.losses import Loss, Squared
-from largestep.networks.base import Network
+from largestep.networks.base import Network, aligned
 
 __all__ = ["Advance", "Descent", "Dynamics", "Stretch", "Trajectory"]
 
@@ -98,7 +98,7 @@ class Trajectory:
         squared = loss is Squared.value_slope_curvature
         self.functions = (self.network.prediction_and_gradient, loss)
         self.given = Given(*self.network.scratch(), self.x, self.y, squared, self.bound)
-        self._memory = Memory(np.empty(parameters), np.zeros(parameters))
+        self._memory = Memory(*aligned(np.zeros((2, parameters))))
 
     @property
     def n(self) -> int:
@@ -142,8 +142,7 @@ class Trajectory:
             order = self.every(len(stretch))
         self._check(theta, stretch, order, noise)
         batch = self.n if order is None else order.shape[1]
-        weight = self.loss.scale / batch
-        rule = Rule(weight, np.inf if cap is None else float(cap), float(momentum))
+        rule = Rule(self.loss.scale / batch, np.inf if cap is None else float(cap), float(momentum))
         given, steps, memory = self.given, stretch.steps, self._memory
         if together:
             every = self.network.predictions, self.network.combination
@@ -153,8 +152,8 @@ class Trajectory:
                 )
             )
         stride = self.network.stride
-        if stride is not None and batch == 1 and cap is None and momentum == 0.0:
-            return int(descend_alone(stride, loss, given, theta, steps, order, noise, weight))
+        if stride is not None and batch == 1 and momentum == 0.0:
+            return int(descend_alone(stride, loss, given, theta, steps, order, noise, rule))
         return int(descend(network, loss, given, theta, steps, order, noise, rule, memory))
 
     def _check(

@@ -10,7 +10,7 @@ from largestep import _checks
 from largestep.dynamics.base import Advance, Descent, Dynamics, Stretch, Trajectory
 from largestep.dynamics.kernel import BATCHES, GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
 from largestep.dynamics.sgd import SGD
-from largestep.networks.base import compile_cached
+from largestep.networks.base import aligned, compile_cached
 
 __all__ = ["SAM", "GradientRegularization"]
 
@@ -35,7 +35,7 @@ class _Uphill(Dynamics):
             raise TypeError(f"of must be SGD(…) or GD(…), got {self.of!r}")
 
     def _start(self, trajectory: Trajectory, strength: float, reach: float) -> Advance:
-        buffers = _Buffers(*np.zeros((4, trajectory.network.parameters)))
+        buffers = _Buffers(*aligned(np.zeros((4, trajectory.network.parameters))))
         rule = _Rule(
             float(trajectory.loss.scale),
             float(reach),

@@ -10,7 +10,7 @@ from numba import types
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
 from largestep.dynamics.kernel import BATCHES, GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
-from largestep.networks.base import compile_cached
+from largestep.networks.base import aligned, compile_cached
 
 __all__ = ["HoldLoss"]
 
@@ -126,7 +126,7 @@ class HoldLoss(Dynamics):
         squares = np.sum(network.jacobian(theta, trajectory.x) ** 2, axis=1)
         bends = loss.curvature(network.predict(theta, trajectory.x), trajectory.y)
         levels = np.array([target, 1.0, np.mean(bends * squares), target, self.cap])
-        return _Held(levels, *np.empty((2, network.parameters)))
+        return _Held(levels, *aligned(np.zeros((2, network.parameters))))
 
 
 class _Rule(NamedTuple):

@@ -9,7 +9,7 @@ from numba import types
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
 from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
-from largestep.networks.base import compile_cached
+from largestep.networks.base import aligned, compile_cached
 
 __all__ = ["JacobianPenalizedGD"]
 
@@ -55,7 +55,7 @@ class JacobianPenalizedGD(Dynamics):
 
     def start(self, trajectory: Trajectory) -> Advance:
         """Return the function that takes the trajectory's next steps."""
-        buffers = _Buffers(*np.zeros((5, trajectory.network.parameters)))
+        buffers = _Buffers(*aligned(np.zeros((5, trajectory.network.parameters))))
         weights = _Weights(trajectory.loss.scale / trajectory.n, 2.0 * self.strength / trajectory.n)
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:

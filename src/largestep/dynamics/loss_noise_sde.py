@@ -9,7 +9,7 @@ from numba import types
 from largestep import _checks
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
 from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
-from largestep.networks.base import compile_cached
+from largestep.networks.base import aligned, compile_cached
 
 __all__ = ["LossNoiseSDE"]
 
@@ -55,7 +55,7 @@ class LossNoiseSDE(Dynamics):
         """Return the function that takes the trajectory's next steps."""
         n = trajectory.n
         rule = _Rule(trajectory.loss.scale, self.noise == "loss", self.substeps)
-        scratch = _Scratch(*np.empty((2, trajectory.network.parameters)))
+        scratch = _Scratch(*aligned(np.zeros((2, trajectory.network.parameters))))
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
             draws = trajectory.rng.standard_normal((len(stretch) * self.substeps, n))

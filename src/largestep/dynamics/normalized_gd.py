@@ -8,7 +8,7 @@ from numba import types
 
 from largestep.dynamics.base import Advance, Dynamics, Stretch, Trajectory
 from largestep.dynamics.kernel import GIVEN, LOSS, NETWORK, STEPS, VECTOR, keep
-from largestep.networks.base import compile_cached
+from largestep.networks.base import aligned, compile_cached
 
 __all__ = ["NormalizedGD"]
 
@@ -30,7 +30,7 @@ class NormalizedGD(Dynamics):
 
     def start(self, trajectory: Trajectory) -> Advance:
         """Return the function that takes the trajectory's next steps."""
-        buffers = _Buffers(*np.zeros((2, trajectory.network.parameters)))
+        buffers = _Buffers(*aligned(np.zeros((2, trajectory.network.parameters))))
 
         def advance(theta: np.ndarray, stretch: Stretch) -> int:
             return int(

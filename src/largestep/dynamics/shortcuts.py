@@ -12,36 +12,42 @@ _PREDICTIONS = types.FunctionType(PREDICTIONS)
 _COMBINATION = types.FunctionType(COMBINATION)
 
 
-@compile_cached(types.int64(_STRIDE, LOSS, GIVEN, VECTOR, STEPS, BATCHES, NOISE, types.float64))
+@compile_cached(types.int64(_STRIDE, LOSS, GIVEN, VECTOR, STEPS, BATCHES, NOISE, RULE))
 def descend_alone(  # type: ignore[no-untyped-def]
-    stride, loss, given, theta, steps, order, noise, weight
+    stride, loss, given, theta, steps, order, noise, rule
 ):
-    """Take the steps of `descend` at batch 1, without cap and momentum.
+    """Take the steps of `descend` at batch 1, without momentum, up to rounding.
 
     The pass that takes a step predicts the example that the next one visits.
     """
     layout, workspace, x, y, squared, bound = given
     step_sizes, marks, snapshots = steps
     noise_scale, draws = noise
+    weight, cap, _ = rule
     noisy = draws.shape[0] > 0
+    capped = cap < float("inf")
     mark = 0
     i, coefficient = 0, 0.0
     for k in range(step_sizes.shape[0]):
         before, i = i, order[k, 0]
-        h = stride(theta, x[before], coefficient, x[i], layout, workspace)
+        h, square = stride(theta, x[before], coefficient, x[i], capped, layout, workspace)
         if mark < marks.shape[0] and marks[mark] == k:
             keep(theta, snapshots[mark])
             mark += 1
-        slope = h - y[i]
+        slope, bend = h - y[i], 1.0
         if not abs(slope) <= bound:
             return k
         if not squared:
-            _, slope, _ = loss(h, y[i])
+            _, slope, bend = loss(h, y[i])
         coefficient = -weight * slope
         if noisy:
             coefficient += noise_scale[k] * draws[k, 0]
         coefficient *= step_sizes[k]
-    stride(theta, x[i], coefficient, x[i], layout, workspace)
+        if capped:
+            reach = step_sizes[k] * (weight * bend * square)
+            if reach > cap:
+                coefficient *= cap / reach
+    stride(theta, x[i], coefficient, x[i], False, layout, workspace)
     if mark < marks.shape[0]:
         keep(theta, snapshots[mark])
     return step_sizes.shape[0]

@@ -17,7 +17,7 @@ from largestep.dynamics.sgd import SGD
 from largestep.jobs.base import run
 from largestep.jobs.threads import executor_or_threads, single_blas_thread, stopped
 from largestep.measures.base import Measure, named
-from largestep.networks.base import Network
+from largestep.networks.base import Network, aligned
 from largestep.problems import Problem
 from largestep.schedules import Schedule, as_schedule, constant
 
@@ -28,6 +28,9 @@ RESIDUAL_BOUND = 1e6
 
 # Indices and noise are drawn this many at a time, whatever the number of steps.
 _CHUNK = 1 << 16
+
+# The step sizes of so many steps are kept from one seed to the next.
+_KEPT = 1 << 18
 
 # What trajectories that are followed together may take while they are measured.
 _BLOCK_BYTES = 1 << 22
@@ -203,7 +206,7 @@ class _Simulation:
     @cached_property
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
         """The training points as the compiled loops take them: writeable."""
-        return np.array(self.problem.x_train), np.array(self.problem.y_train)
+        return aligned(self.problem.x_train), aligned(self.problem.y_train)
 
     @property
     def labels(self) -> list[str]:
@@ -218,10 +221,10 @@ class _Simulation:
     def start(self, number: int) -> np.ndarray:
         """Return the parameters that a seed starts from, as an array of its own."""
         if self.starts is not None:
-            return np.array(self.starts[number])
+            return aligned(self.starts[number])
         given = self.network.initialize(_stream(self.seeds[number], _INITIAL))
         name = f"what {type(self.network).__name__}.initialize returns"
-        return np.array(_checks.view(name, given, shape=(self.network.parameters,)))
+        return aligned(_checks.view(name, given, shape=(self.network.parameters,)))
 
     @cached_property
     def together(self) -> int:
@@ -245,18 +248,13 @@ class _Simulation:
         step_sizes = np.full((len(numbers), records), np.nan)
         reached = np.empty(len(numbers), np.int64)
         diverged_at = np.full(len(numbers), np.nan)
-        pieces: dict[str, Iterable[_Piece]] = {}
         for row, number in enumerate(numbers):
             label, seed = divmod(number, len(self.seeds))
-            name = self.labels[label]
-            if name not in pieces:
-                whole = self.recorded[-1] <= self._chunk
-                pieces[name] = list(self._pieces(name)) if whole else ()
             trajectory, theta = self._begun(seed)
             reached[row], completed = self._follow(
                 trajectory,
                 theta,
-                pieces[name] or self._pieces(name),
+                self._pieces(self.labels[label]),
                 thetas[row],
                 step_sizes[row],
             )
@@ -313,8 +311,23 @@ class _Simulation:
     def _chunk(self) -> int:
         return max(1, _CHUNK // self.dynamics.batch(self.problem.n))
 
-    def _pieces(self, label: str) -> "Iterator[_Piece]":
-        """Yield the steps of a schedule a chunk at a time, with what is recorded in each."""
+    def _pieces(self, label: str) -> "Iterable[_Piece]":
+        """Return the steps of a schedule a chunk at a time, with what is recorded in each."""
+        if self.recorded[-1] > _KEPT:
+            return self._cut(label)
+        pieces = self._kept.get(label)
+        if pieces is None:
+            pieces = list(self._cut(label))
+            # Trajectories come schedule by schedule: no other's seeds are still to come.
+            self._kept.clear()
+            self._kept[label] = pieces
+        return pieces
+
+    @cached_property
+    def _kept(self) -> "dict[str, list[_Piece]]":
+        return {}
+
+    def _cut(self, label: str) -> "Iterator[_Piece]":
         schedule = self.schedules[label]
         recorded, steps = self.recorded, self.steps
         done = 0

@@ -45,6 +45,7 @@ __all__ = [
     "STRIDE",
     "HoldsCompiled",
     "Network",
+    "aligned",
     "check_compiled",
     "compile_cached",
     "compiled",
@@ -56,7 +57,9 @@ _LAYOUT = types.int64[::1]
 CONTRACT = types.float64(_VECTOR, _VECTOR, _LAYOUT, _VECTOR, _VECTOR)
 
 # What a network may offer beside it; `Network` says what they do.
-STRIDE = types.float64(_VECTOR, _VECTOR, types.float64, _VECTOR, _LAYOUT, _VECTOR)
+STRIDE = types.UniTuple(types.float64, 2)(
+    _VECTOR, _VECTOR, types.float64, _VECTOR, types.boolean, _LAYOUT, _VECTOR
+)
 PREDICTIONS = types.void(_VECTOR, _MATRIX, _LAYOUT, _VECTOR, _VECTOR)
 COMBINATION = types.void(_VECTOR, _MATRIX, _VECTOR, _LAYOUT, _VECTOR, _VECTOR)
 
@@ -114,6 +117,22 @@ All are float64 and contiguous, layout is int64. Returns h_θ(x). Theta and x mu
 """
 
 
+_CACHE_LINE = 64
+"""Bytes."""
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """Return a copy, contiguous and writeable, that begins with a cache line.
+
+    A vector that lies across two lines is loaded twice, which costs a kernel up to a fifth.
+    """
+    raw = np.empty(array.nbytes + _CACHE_LINE, np.uint8)
+    start = -raw.__array_interface__["data"][0] % _CACHE_LINE
+    copy = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 _ROOM = 64
 """Entries beside an array, in which a rehearsal sees what goes beyond its end."""
 
@@ -152,9 +171,10 @@ class Network(HoldsCompiled, ABC):
     ----------
     prediction_and_gradient : the function made by `networks.compiled`.
     stride : None, or a shortcut that dynamics take where it fits,
-        ``f(theta, x, c, following, layout, workspace) -> h``, compiled for `STRIDE`: moves theta by
-        c ∇h_θ(x), in place, and returns h of the new θ at the following input. It pays where a
-        gradient needs no pass over θ before it.
+        ``f(theta, x, c, following, measured, layout, workspace) -> (h, square)``, compiled for
+        `STRIDE`: moves theta by c ∇h_θ(x), in place, and returns h of the new θ at the following
+        input, and ‖∇h‖² there if that is to be measured, else any number. It pays where a gradient
+        needs no pass over θ before it.
     predictions, combination : None, or shortcuts for all examples at once,
         ``f(theta, x, layout, workspace, h)`` and ``f(theta, x, c, layout, workspace, total)``,
         compiled for `PREDICTIONS` and `COMBINATION`, both or neither: they overwrite h with the
@@ -164,7 +184,7 @@ class Network(HoldsCompiled, ABC):
     """
 
     prediction_and_gradient: Callable[..., float]
-    stride: Callable[..., float] | None = None
+    stride: Callable[..., tuple[float, float]] | None = None
     predictions: Callable[..., None] | None = None
     combination: Callable[..., None] | None = None
 
@@ -283,7 +303,14 @@ class Network(HoldsCompiled, ABC):
         every = {"theta": theta, "x": np.tile(x, (3, 1))}
         found = [
             self._rehearse("prediction_and_gradient", CONTRACT, one | rest | {"gradient": made}),
-            self._rehearse("stride", STRIDE, one | {"c": 0.5, "following": x} | rest),
+            *(
+                self._rehearse(
+                    "stride",
+                    STRIDE,
+                    one | {"c": 0.5, "following": x, "measured": measured} | rest,
+                )
+                for measured in (True, False)
+            ),
             self._rehearse("predictions", PREDICTIONS, every | rest | {"h": h}),
             self._rehearse("combination", COMBINATION, every | {"c": c} | rest | {"total": made}),
         ]
@@ -354,7 +381,7 @@ class Network(HoldsCompiled, ABC):
 
     def scratch(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the layout as an array and a fresh workspace, as the compiled function takes."""
-        return np.array(self.layout, dtype=np.int64), np.zeros(self.workspace)
+        return np.array(self.layout, dtype=np.int64), aligned(np.zeros(self.workspace))
 
 
 @compile_cached(
