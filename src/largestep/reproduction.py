@@ -9,7 +9,8 @@ import platform
 import sys
 import time
 from collections.abc import Iterable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from largestep import _files, provenance
 from largestep.experiments import catalogue, frozen
 from largestep.experiments.budget import Budget
 from largestep.experiments.experiment import Experiment
+from largestep.jobs.processes import process_pool
 
 if TYPE_CHECKING:
     from largestep.report.page import Section
@@ -33,6 +35,8 @@ CONFIRMED = "confirmed"
 """The folder, among those of the experiments, of their results on fresh seeds."""
 
 _SECONDS_TO_A_PAGE = 60.0
+_SECONDS_TO_A_PROCESS = 5.0
+"""What a process takes to start, and more: beside what takes less, nothing is won by one."""
 
 
 def reproduce(
@@ -85,8 +89,9 @@ def reproduce(
         experiment.refuse_missing()
     if confirm:
         frozen.refuse_changed(chosen)
-    with _files.exclusive(_files.prepare_folder(out)):
-        broken, unseen, written = set(), False, time.monotonic()
+    with _files.exclusive(_files.prepare_folder(out)), ExitStack() as stack:
+        showing = _Showing(stack)
+        unseen, written = False, time.monotonic()
         for experiment, confirming in product(chosen, (False, True) if confirm else (False,)):
             first = frozen.FIRST_SEED if confirming else 0
             parent = out / CONFIRMED if confirming else out
@@ -106,22 +111,24 @@ def reproduce(
                 if only_figures:
                     state.show()
                     continue
-                computes = not state.has_results(budget)
-                waiting = time.monotonic() - written + experiment.seconds
-                if computes and unseen and waiting > _SECONDS_TO_A_PAGE:
+                if state.has_results(budget):
+                    state.show_what_has_changed()
+                    continue
+                taking = experiment.seconds / 10 if quick else experiment.seconds
+                waiting = time.monotonic() - written + taking
+                if unseen and waiting > _SECONDS_TO_A_PAGE:
+                    showing.finish()
                     page = _report(out)
                     if progress:
                         print(f"{page} shows what is finished so far", file=sys.stderr)
                     unseen, written = False, time.monotonic()
-                if computes:
-                    state.compute(budget)
-                    unseen = True
-                else:
-                    state.show_what_has_changed()
+                showing.beside(taking)
+                state.compute(budget)
+                showing.latest, unseen = state, True
             except (ImportError, SyntaxError) as error:
-                print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
-                broken.add(experiment.name)
-        if len(broken) == len(chosen):
+                showing.leave_out(experiment, error)
+        showing.finish()
+        if len(showing.broken) == len(chosen):
             raise ValueError("no experiment is left: every one is broken")
         return _report(out)
 
@@ -223,7 +230,6 @@ class _State:
             return results
 
         store.taken_up_or_computed(self.results, config, computed)
-        self.show()
 
     def show(self) -> None:
         """Check the claims of the stored results and draw them, in any case."""
@@ -256,6 +262,64 @@ class _State:
             dict(self.showing.versions),
             version("matplotlib"),
         )
+
+
+class _Showing:
+    """Shows results that are computed, in a process of its own beside what takes long.
+
+    Attributes
+    ----------
+    latest : what is computed, and shown neither here nor there yet.
+    broken : the experiments that were left out.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._pool: Executor | None = None
+        self._elsewhere: list[tuple[Experiment, Future[None]]] = []
+        self.latest: _State | None = None
+        self.broken: set[Experiment] = set()
+
+    def beside(self, seconds: float) -> None:
+        """Show the latest, beside what takes so many seconds here from now on."""
+        state = self.latest
+        if state is None or seconds < _SECONDS_TO_A_PROCESS:
+            self._show_here()
+            return
+        if self._pool is None:
+            self._pool = self._stack.enter_context(process_pool(1))
+        self.latest = None
+        shown = self._pool.submit(_show, state.experiment.name, state.folder, state.pictures)
+        self._elsewhere.append((state.experiment, shown))
+
+    def finish(self) -> None:
+        """Show the latest here, and wait for the others."""
+        self._show_here()
+        for experiment, shown in self._elsewhere:
+            try:
+                shown.result()
+            except (ImportError, SyntaxError) as error:
+                self.leave_out(experiment, error)
+        self._elsewhere.clear()
+
+    def leave_out(self, experiment: Experiment, error: Exception) -> None:
+        """Say that an experiment is broken."""
+        print(f"{experiment.name} is broken and left out: {error!r}", file=sys.stderr)
+        self.broken.add(experiment)
+
+    def _show_here(self) -> None:
+        state, self.latest = self.latest, None
+        if state is None:
+            return
+        try:
+            state.show()
+        except (ImportError, SyntaxError) as error:
+            self.leave_out(state.experiment, error)
+
+
+def _show(name: str, folder: Path, pictures: bool) -> None:
+    """Check and draw an experiment's stored results."""
+    _State.read(catalogue.get(name), folder, pictures=pictures).show()
 
 
 def _draw(experiment: Experiment, folder: Path, results: Any, *, pictures: bool) -> list[str]:
