@@ -45,6 +45,28 @@ def test_the_definition_is_met(x, threshold, normalize):
     assert len(found.kept) == x.shape[1] - found.dead - found.merged
 
 
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 7), st.integers(0, 10**6))
+@settings(deadline=None)
+def test_a_stack_of_layers_is_measured_as_each_of_them(k, n, m, seed):
+    rng = np.random.default_rng(seed)
+    stack = np.maximum(rng.integers(-2, 4, size=(k, n, m)), 0.0)  # many dead, constant and alike
+    stack *= rng.choice([1.0, 1e-200, 1e200], size=(k, 1, 1))
+    stack[:, :, 0] = 3.0 * stack[:, :, -1]
+    each = [feature_sparsity(layer, 0.9901, normalize=True).distinct for layer in stack]
+    np.testing.assert_array_equal(sparsity.distinct_shares(stack, 0.9901), each)
+
+
+def test_a_stack_is_measured_in_parts_and_its_errors_name_the_unit(rng, monkeypatch):
+    stack = np.maximum(rng.standard_normal((9, 6, 5)), 0.0)
+    whole = sparsity.distinct_shares(stack, 0.9)
+    monkeypatch.setattr(sparsity, "_STACK_BYTES", 8 * 5 * 6 * 2)
+    np.testing.assert_array_equal(sparsity.distinct_shares(stack, 0.9), whole)
+    assert sparsity.distinct_shares(stack[:0], 0.9).shape == (0,)
+    stack[4, 3, 2] = np.nan
+    with pytest.raises(ValueError, match="nan for unit 2 at input 3"):
+        sparsity.distinct_shares(stack, 0.9)
+
+
 @given(st.integers(0, 50))
 @settings(deadline=None)
 def test_order_of_inputs_and_scale_of_units_do_not_matter(seed):

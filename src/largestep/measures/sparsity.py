@@ -43,9 +43,4 @@ def _coefficients(
     if layer >= network.layers - 1:
         raise ValueError(f"layer must be below {network.layers - 1} for {network!r}, got {layer}")
     stack = network.features(thetas, problem.x_train)[layer]
-    return np.array(
-        [
-            sparsity.feature_sparsity(features, correlation_threshold, normalize=True).distinct
-            for features in stack
-        ]
-    )
+    return sparsity.distinct_shares(stack, correlation_threshold)

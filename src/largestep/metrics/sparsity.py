@@ -29,6 +29,10 @@ _TILE = 256
 and a product of so many columns still runs at full speed."""
 
 
+_STACK_BYTES = 1 << 21
+"""Size of a stack of layers, or of their correlations."""
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureSparsity:
     """How sparse a layer's features are.
@@ -159,6 +163,38 @@ def feature_sparsity(
     )
 
 
+def distinct_shares(stack: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the coefficient of each of many small layers of ReLUs, at once.
+
+    Parameters
+    ----------
+    stack : (k, n, m) activations in float64, none negative.
+    threshold : the correlation's; each input's features are divided by their norm.
+
+    Raises
+    ------
+    ValueError
+        As `feature_sparsity`.
+    """
+    k, n, m = stack.shape
+    if n == 1 or not np.isfinite(stack).all():
+        each = (feature_sparsity(features, threshold, normalize=True) for features in stack)
+        return np.array([found.distinct for found in each])
+    shares = np.empty(k)
+    together = max(1, _STACK_BYTES // (8 * m * max(n, m)))
+    xp = array_namespace(stack)
+    for start in range(0, k, together):
+        rows = slice(start, start + together)
+        features = stack[rows]
+        lengths = _lengths(xp, lambda units, at=features: at[..., units], [np.arange(m)])
+        block = _standardised(xp, features.copy(), lengths)
+        # Dead units are constant: they correlate with none, and have no active inputs to count.
+        above = np.abs(np.swapaxes(block, -1, -2) @ block) > _most(xp, threshold, block)
+        stays = ~np.triu(above, k=1).any(axis=-1)
+        shares[rows] = (np.count_nonzero(features > 0.0, axis=1) * stays).sum(axis=1) / (n * m)
+    return shares
+
+
 def _checked(features: Array) -> tuple[Any, Any]:
     """Return the array's namespace and the precision to measure in, or say what is wrong."""
     _checks.unmasked("features", features)
@@ -215,11 +251,11 @@ def _times_active(
 def _lengths(xp: Any, read: Callable[[np.ndarray], Array], blocks: list[np.ndarray]) -> Array:
     """Return the norm of each input's features as a column; 1 where all units are zero."""
     # Squares of the features themselves could overflow, or vanish.
-    largest = xp.max(xp.abs(read(blocks[0])), axis=1, keepdims=True)
+    largest = xp.max(xp.abs(read(blocks[0])), axis=-1, keepdims=True)
     for units in blocks[1:]:
-        largest = xp.maximum(largest, xp.max(xp.abs(read(units)), axis=1, keepdims=True))
+        largest = xp.maximum(largest, xp.max(xp.abs(read(units)), axis=-1, keepdims=True))
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))
-    squares = sum(xp.sum((read(units) / largest) ** 2, axis=1, keepdims=True) for units in blocks)
+    squares = sum(xp.sum((read(units) / largest) ** 2, axis=-1, keepdims=True) for units in blocks)
     return largest * xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))
 
 
@@ -234,7 +270,7 @@ def _correlates_with_later(
     goes = [np.zeros(len(units), dtype=bool) for units in blocks]
     for i, earlier in enumerate(blocks):
         block = _standardised(xp, read(earlier), lengths)
-        most = min(threshold, 1.0 - 2.0 * block.shape[0] ** 0.5 * xp.finfo(block.dtype).eps)
+        most = _most(xp, threshold, block)
         for j, later in enumerate(blocks[i:], start=i):
             other = block if j == i else _standardised(xp, read(later), lengths)
             for start in range(0, len(earlier), _TILE):
@@ -251,16 +287,25 @@ def _correlates_with_later(
     return np.concatenate([*goes, np.zeros(0, dtype=bool)])
 
 
+def _most(xp: Any, threshold: float, block: Array) -> float:
+    """Return the threshold, but for the rounding of correlations over so many inputs."""
+    return float(min(threshold, 1.0 - 2.0 * block.shape[-2] ** 0.5 * xp.finfo(block.dtype).eps))
+
+
 def _standardised(xp: Any, block: Array, lengths: Array | None) -> Array:
-    """Return the units centred and of norm 1, constant ones as zeros; overwrites `block`."""
+    """Return the units of (…, n, m) centred and of norm 1, constant ones as zeros.
+
+    Overwrites `block`.
+    """
     if lengths is not None:
         block /= lengths
-    low, high = xp.min(block, axis=0), xp.max(block, axis=0)
+    n = block.shape[-2]
+    low, high = xp.min(block, axis=-2, keepdims=True), xp.max(block, axis=-2, keepdims=True)
     if not bool(xp.all(xp.isfinite(high - low))):
         block *= 0.25  # rounds nothing, and correlations have no scale
         low, high = low * 0.25, high * 0.25
     # Normalising leaves a unit that should be constant with the rounding of the lengths.
-    rounding = 0.0 if lengths is None else 4.0 * block.shape[0] ** 0.5 * xp.finfo(block.dtype).eps
+    rounding = 0.0 if lengths is None else 4.0 * n**0.5 * xp.finfo(block.dtype).eps
     varies = high - low > rounding * xp.maximum(xp.abs(low), xp.abs(high))
     # Subtracting the lowest value first keeps the digits of small variations around a large one.
     block -= low
@@ -268,8 +313,9 @@ def _standardised(xp: Any, block: Array, lengths: Array | None) -> Array:
     # NumPy adds up the rows one by one: the error would grow with their number.
     wider = xp.float64 if block.dtype == xp.float32 else np.longdouble
     precise = {"dtype": wider} if is_numpy_namespace(xp) else {}
-    block -= xp.astype(xp.sum(block, axis=0, **precise) / block.shape[0], block.dtype)
-    norms = xp.astype(xp.sqrt(xp.sum(block**2, axis=0, **precise)), block.dtype)
+    block -= xp.astype(xp.sum(block, axis=-2, keepdims=True, **precise) / n, block.dtype)
+    squares = xp.sum(block**2, axis=-2, keepdims=True, **precise)
+    norms = xp.astype(xp.sqrt(squares), block.dtype)
     block /= xp.where(varies, norms, xp.ones_like(norms))
     return block
 
