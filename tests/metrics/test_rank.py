@@ -10,6 +10,7 @@ from largestep.metrics import (
     effective_rank,
     jacobian_rank,
     nonzero_coordinates,
+    rank,
     singular_values,
 )
 
@@ -186,3 +187,34 @@ def test_what_cannot_be_measured_is_named(metric):
     if metric is not nonzero_coordinates:
         with pytest.raises(ValueError, match=r"entries up to 1\.7e\+308"):
             metric(1.7e308 * ones)
+
+
+@given(
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.floats(0.0, 9.0),
+    st.sampled_from([1.0, 1e-170, 1e170]),
+    st.integers(0, 10**6),
+)
+def test_squares_count_what_singular_values_do(n, p, decades, scale, seed):
+    rng = np.random.default_rng(seed)
+    matrix = rng.standard_normal((n, p)) * np.geomspace(scale, scale * 10**-decades, p)
+    matrix = matrix[:, rng.integers(0, p, p)]  # some columns twice
+    values = np.linalg.svdvals(matrix)
+    for shares in ([1e-4], [0.3, 1e-2, 1e-5], [1e-12, 0.5]):
+        counts = [np.sum(values > share * values[0]) for share in shares]
+        np.testing.assert_array_equal(rank.count_above(matrix, np.array(shares)), counts)
+
+
+@pytest.mark.parametrize("near", [1.0 - 1e-12, 1.0 + 1e-12])
+def test_what_squares_cannot_tell_is_decomposed(near, monkeypatch):
+    asked = []
+    decompose = rank._lapack_singular_values
+    monkeypatch.setattr(
+        rank, "_lapack_singular_values", lambda matrix: asked.append(1) or decompose(matrix)
+    )
+    assert jacobian_rank(np.diag([1.0, 1e-4 * near]), 1e-4) == 1 + (near > 1.0)
+    assert asked
+    asked.clear()
+    assert jacobian_rank(np.diag([1.0, 1.1e-4]), 1e-4) == 2
+    assert not asked

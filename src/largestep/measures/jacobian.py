@@ -58,8 +58,7 @@ def _ranks(
 ) -> np.ndarray:
     ranks = np.empty((len(thetas), len(tolerances)))
     for row, core in zip(ranks, _cores(network, problem, thetas, points), strict=True):
-        values = rank.singular_values(core)
-        row[:] = np.sum(values > tolerances[:, np.newaxis] * values[0], axis=1)
+        row[:] = rank.count_above(core, tolerances)
     return ranks if several else ranks[:, 0]
 
 

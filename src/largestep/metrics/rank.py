@@ -15,6 +15,12 @@ __all__ = ["effective_rank", "jacobian_rank", "nonzero_coordinates", "singular_v
 Array = Any
 """A NumPy array or a PyTorch tensor, on any device; results stay in its library."""
 
+_LEAST_BY_SQUARES = 1e-5
+"""Singular values above this share of the largest can be told by their squares, which cost a third:
+those of a product of the matrix with itself."""
+_SMALLEST_SQUARE = 1e-200
+"""Of squares, lest they underflow."""
+
 
 def singular_values(matrix: Array) -> Array:
     """Return the singular values, largest first and without vectors, of one matrix or a stack.
@@ -64,10 +70,45 @@ def jacobian_rank(jacobian: Array, relative_tolerance: float = 1e-4) -> Array:
     2
     """
     tolerance = _checks.number("relative_tolerance", relative_tolerance, at_least=0.0, at_most=1.0)
-    values = _singular_values("jacobian", jacobian)
-    xp = array_namespace(values)
-    rank = xp.sum(values > tolerance * values[..., :1], axis=-1)
+    xp, jacobian = _checked("jacobian", jacobian)
+    if is_numpy_namespace(xp):
+        stack = jacobian.reshape(-1, *jacobian.shape[-2:])
+        ranks = [count_above(one, np.array([tolerance]))[0] for one in stack]
+        rank = np.reshape(ranks, jacobian.shape[:-2]).astype(np.int64)
+    else:
+        values = _singular_values("jacobian", jacobian)
+        rank = xp.sum(values > tolerance * values[..., :1], axis=-1)
     return int(rank) if rank.ndim == 0 else rank
+
+
+def count_above(jacobian: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Count the singular values above each of some shares of the largest.
+
+    Parameters
+    ----------
+    jacobian : (n, p).
+    shares : (k,) in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the Jacobian is empty, or holds NaN or infinity.
+    """
+    matrix = _checked("jacobian", jacobian)[1].astype(np.float64, copy=False)
+    if shares.min() >= _LEAST_BY_SQUARES:
+        wide = matrix.shape[0] < matrix.shape[1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = matrix @ matrix.T if wide else matrix.T @ matrix
+            scale = np.trace(gram)
+        if _SMALLEST_SQUARE < scale < 1.0 / _SMALLEST_SQUARE:
+            squares = _lapack_eigenvalues(gram)
+            bounds = shares[:, np.newaxis] ** 2 * squares[-1]
+            # No rounding of the products and of LAPACK moves a square further than this.
+            rounding = 8.0 * max(matrix.shape) * np.finfo(np.float64).eps * scale
+            if (np.abs(squares - bounds) > rounding).all():
+                return np.sum(squares > bounds, axis=1)
+    values = _singular_values("jacobian", matrix)
+    return np.sum(values > shares[:, np.newaxis] * values[0], axis=1)
 
 
 def effective_rank(jacobian: Array) -> Array:
@@ -129,7 +170,7 @@ def nonzero_coordinates(coefficients: Array, relative_tolerance: float = 1e-6) -
     return int(count) if count.ndim == 0 else count
 
 
-def _singular_values(name: str, matrix: Array) -> Array:
+def _checked(name: str, matrix: Array) -> tuple[Any, Array]:
     xp, matrix = real(name, matrix)
     if matrix.ndim < 2 or 0 in matrix.shape:
         raise ValueError(
@@ -137,6 +178,11 @@ def _singular_values(name: str, matrix: Array) -> Array:
         )
     if not bool(xp.all(xp.isfinite(matrix))):
         raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return xp, matrix
+
+
+def _singular_values(name: str, matrix: Array) -> Array:
+    xp, matrix = _checked(name, matrix)
     if is_numpy_namespace(xp):
         stack = matrix.reshape(-1, *matrix.shape[-2:])
         values = np.stack([_lapack_singular_values(one) for one in stack])
@@ -152,12 +198,12 @@ def _singular_values(name: str, matrix: Array) -> Array:
     return values
 
 
-def _lapack_singular_values(matrix: np.ndarray) -> np.ndarray:
-    """Return the singular values of a matrix, as numpy.linalg.svdvals but without the GIL.
+# NumPy and SciPy hold the GIL during a decomposition, so that threads would take turns at what is
+# most of the work of a simulation that records ranks.
 
-    NumPy and SciPy hold the GIL during the decomposition, so that threads would take turns at
-    what is most of the work of a simulation that records ranks.
-    """
+
+def _lapack_singular_values(matrix: np.ndarray) -> np.ndarray:
+    """Return the singular values of a matrix, as numpy.linalg.svdvals but without the GIL."""
     rows, columns = matrix.shape
     # LAPACK overwrites its input; a C-contiguous copy is the transpose to it, whose singular
     # values are the same.
@@ -191,6 +237,37 @@ def _lapack_singular_values(matrix: np.ndarray) -> np.ndarray:
     return values
 
 
-_dgesdd = ctypes.CFUNCTYPE(None, ctypes.c_char_p, *[ctypes.c_void_p] * 13)(
-    get_cython_function_address("scipy.linalg.cython_lapack", "dgesdd")
-)
+def _lapack_eigenvalues(symmetric: np.ndarray) -> np.ndarray:
+    """Return the eigenvalues of a symmetric matrix, smallest first; overwrites the matrix."""
+    n = len(symmetric)
+    values, integers = np.empty(n), np.empty(1, dtype=np.intc)
+    info = ctypes.c_int()
+    # What LAPACK asks for at the least, and room to take 64 columns at once.
+    work = np.empty(2 * n + 1 + 66 * n)
+    _dsyevd(
+        b"N",
+        b"L",
+        ctypes.byref(ctypes.c_int(n)),
+        symmetric.ctypes.data,
+        ctypes.byref(ctypes.c_int(n)),
+        values.ctypes.data,
+        work.ctypes.data,
+        ctypes.byref(ctypes.c_int(len(work))),
+        integers.ctypes.data,
+        ctypes.byref(ctypes.c_int(1)),
+        ctypes.byref(info),
+    )
+    if info.value != 0:
+        raise np.linalg.LinAlgError(f"eigenvalues did not converge (info {info.value})")
+    return values
+
+
+def _lapack(name: str, texts: int, others: int) -> Any:
+    """Return a function of LAPACK that takes so many texts, and then pointers."""
+    kinds = [*[ctypes.c_char_p] * texts, *[ctypes.c_void_p] * others]
+    address = get_cython_function_address("scipy.linalg.cython_lapack", name)
+    return ctypes.CFUNCTYPE(None, *kinds)(address)
+
+
+_dgesdd = _lapack("dgesdd", 1, 13)
+_dsyevd = _lapack("dsyevd", 2, 9)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -186,7 +187,7 @@ def distinct_shares(stack: np.ndarray, threshold: float) -> np.ndarray:
     for start in range(0, k, together):
         rows = slice(start, start + together)
         features = stack[rows]
-        lengths = _lengths(xp, lambda units, at=features: at[..., units], [np.arange(m)])
+        lengths = _lengths(xp, partial(np.take, features, axis=-1), [np.arange(m)])
         block = _standardised(xp, features.copy(), lengths)
         # Dead units are constant: they correlate with none, and have no active inputs to count.
         above = np.abs(np.swapaxes(block, -1, -2) @ block) > _most(xp, threshold, block)
