@@ -25,7 +25,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numba
@@ -35,6 +35,7 @@ from numba import types
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
+from numba.core.registry import CPUDispatcher
 
 from largestep import _checks
 
@@ -103,9 +104,18 @@ def compile_cached(signature: Any) -> Callable[[Callable[..., Any]], Any]:
 def _found_once(dispatcher: Any, signature: Any) -> Any:
     """Look up the machine code once: Numba does so anew whenever a function is handed over."""
     code = dispatcher.overloads[signature.args]
+    dispatcher.__class__ = _Typed
     dispatcher.get_compile_result = lambda signature: code
     code.library.get_pointer_to_function = cache(code.library.get_pointer_to_function)
     return dispatcher
+
+
+class _Typed(CPUDispatcher):
+    """A compiled function that makes its Numba type once."""
+
+    @cached_property
+    def _numba_type_(self) -> types.Dispatcher:
+        return types.Dispatcher(self)
 
 
 compiled = compile_cached(CONTRACT)
