@@ -111,7 +111,7 @@ def measure() -> list[dict[str, Any]]:
             "diagonal, one core (8 seeds in one call), against NumPy",
             baseline,
             alone,
-            "≥ 100",
+            "≥ 150",
             least=least,
         ),
         row("diagonal, one core (1 seed in one call), against NumPy", baseline, single, ""),
