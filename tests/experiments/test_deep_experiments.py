@@ -35,6 +35,7 @@ from largestep.experiments.phases import stabilises_until_decay
 from largestep.experiments.trainings import run_all, survived
 from largestep.experiments.wortsman2023.sensitivity import compute as sensitivity
 from largestep.experiments.wortsman2023.sensitivity import show as rates
+from largestep.jobs import processes
 from largestep.store import Results
 
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
@@ -209,7 +210,13 @@ def test_masking_starts_with_a_collapse_that_stays():
     assert found.diverged_at == 20.0
 
 
-def test_results_do_not_depend_on_how_many_run_at_once(request):
+@pytest.fixture
+def loaded_processes(loaded, monkeypatch):
+    """Start the processes that train with everything loaded."""
+    monkeypatch.setattr(processes, "get_context", lambda _: loaded)
+
+
+def test_results_do_not_depend_on_how_many_run_at_once(loaded_processes, request):
     arguments = ("threads", Budget([0, 1], threads=2), {"a": settings()}, images(), survived)
     side_by_side = run_all(*arguments)
     request.getfixturevalue("without_processes")
@@ -278,7 +285,7 @@ def ended_from_outside(trained, job, examples):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_lost_process_is_named():
+def test_a_lost_process_is_named(loaded_processes):
     with pytest.raises(ChildProcessError, match=r"ended from outside, .*fewer --threads"):
         run_all("lost", Budget([0], threads=1), {"a": settings()}, images(), ended_from_outside)
 
