@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -53,6 +54,29 @@ def sparse_problem():
 @pytest.fixture(scope="session")
 def diagonal():
     return networks.DiagonalLinear(d=8, u0=0.3, v0=0.1)
+
+
+@pytest.fixture(scope="session")
+def loaded():
+    """Return a context of processes that have PyTorch loaded when they start.
+
+    One process loads it and is forked each time; loading it anew takes each seconds.
+    """
+    pytest.importorskip("torch")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [
+            "pytest",
+            "sklearn.datasets",
+            "sklearn.model_selection",
+            "torch._dynamo",
+            "torch.distributed",
+            "largestep.cli.app",
+            "largestep.deep.training.loop",
+            "largestep.figures.training",
+        ]
+    )
+    return context
 
 
 @pytest.fixture(scope="session")

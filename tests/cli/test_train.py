@@ -1,8 +1,10 @@
 """`largestep train` as a user would run it, and kill it."""
 
+import os
+import random
 import signal
-import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -10,54 +12,58 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from largestep import store
+from largestep.cli import main
 from largestep.cli.app import app
 from largestep.deep import data
 from largestep.deep.loading import load_data
 from largestep.deep.training import presets, train
 
-# Forking a process that has imported everything saves the seconds that every start takes.
-KILLER = """
-import os, pathlib, random, signal, sys, time
-import sklearn.datasets, sklearn.model_selection, torch._dynamo
-import largestep.deep.training.loop, largestep.figures.training
-from largestep.cli import main
 
-latest = pathlib.Path(sys.argv[sys.argv.index("--out") + 1]) / "checkpoint.safetensors"
+def killed_again_and_again(arguments, out, output, errors):
+    for stream, path in ((1, output), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+    sys.argv = ["largestep", *arguments, "--out", str(out)]
+    latest = out / "checkpoint.safetensors"
 
-def start():
-    pid = os.fork()
-    if pid == 0:
-        main()
-    return pid
+    def start():
+        pid = os.fork()
+        if pid == 0:
+            main()
+        return pid
 
-for number in (signal.SIGTERM, *[signal.SIGKILL] * 3):
-    before = latest.stat().st_mtime_ns if latest.exists() else 0
-    pid = start()
-    while not (latest.exists() and latest.stat().st_mtime_ns != before):
-        time.sleep(0.0005)
-    time.sleep(random.uniform(0.0, 0.03))
-    os.kill(pid, number)
-    print("ended with", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-print("ended with", os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]), flush=True)
-"""
+    def ended(pid):
+        print("ended with", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+    for number in (signal.SIGTERM, *[signal.SIGKILL] * 3):
+        before = latest.stat().st_mtime_ns if latest.exists() else 0
+        pid = start()
+        while not (latest.exists() and latest.stat().st_mtime_ns != before):
+            time.sleep(0.0005)
+        time.sleep(random.uniform(0.0, 0.03))
+        os.kill(pid, number)
+        ended(pid)
+    ended(start())
 
 
-def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path):
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_was_not(loaded, tmp_path):
     out, whole = tmp_path / "killed", tmp_path / "whole"
     options = "--epochs 3 --evaluations 3 --label-noise 0.1 --averaging 0.9 --device cpu"
     options += " --resume --checkpoint-seconds 0"
-    done = subprocess.run(
-        [sys.executable, "-c", KILLER, "train", "digits", *options.split(), "--out", str(out)],
-        capture_output=True,
-        text=True,
-        timeout=300,
+    output, errors = tmp_path / "output", tmp_path / "errors"
+    killer = loaded.Process(
+        target=killed_again_and_again,
+        args=(["train", "digits", *options.split()], out, output, errors),
+        daemon=True,
     )
-    codes = [line.split()[-1] for line in done.stdout.splitlines() if "ended with" in line]
-    assert codes == [f"{128 + signal.SIGTERM}", *[f"{-signal.SIGKILL}"] * 3, "0"], done.stderr
-    assert "holds a checkpoint: the same command with --resume goes on" in done.stderr
-    assert "test loss" in done.stdout
-    assert "stage3" in done.stdout
-    assert f"Results, weights and figure are in {out}" in done.stdout
+    killer.start()
+    killer.join(timeout=300)
+    stdout, stderr = output.read_text(), errors.read_text()
+    codes = [line.split()[-1] for line in stdout.splitlines() if "ended with" in line]
+    assert codes == [f"{128 + signal.SIGTERM}", *[f"{-signal.SIGKILL}"] * 3, "0"], stderr
+    assert "holds a checkpoint: the same command with --resume goes on" in stderr
+    assert "test loss" in stdout
+    assert "stage3" in stdout
+    assert f"Results, weights and figure are in {out}" in stdout
     assert {path.name for path in out.iterdir()} == {
         ".lock",
         "averaged.safetensors",

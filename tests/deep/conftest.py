@@ -4,14 +4,11 @@ import pytest
 
 
 @pytest.fixture
-def in_two_processes():
+def in_two_processes(loaded):
     """Return a function that does work as ranks 0 and 1: here, and in a process of its own."""
-    torch = pytest.importorskip("torch")
 
     def run(work, *arguments):
-        other = torch.multiprocessing.get_context("spawn").Process(
-            target=work, args=(1, *arguments)
-        )
+        other = loaded.Process(target=work, args=(1, *arguments), daemon=True)
         other.start()
         work(0, *arguments)
         other.join()

@@ -531,7 +531,9 @@ def test_any_kind_of_number_is_a_setting(diagonal, sparse_problem):
             SGD(batch_size=bad)
 
 
-def test_memory_grows_with_what_is_returned_alone(sparse_problem, diagonal):
+def test_memory_grows_with_what_is_returned_alone(sparse_problem, diagonal, monkeypatch):
+    monkeypatch.setattr(simulation, "_BLOCK_BYTES", 1 << 16)  # few trajectories fill the blocks
+
     def peak(number):
         tracemalloc.start()
         runs = ls.simulate(diagonal, sparse_problem, None, 0.1, steps=10, seeds=range(number))
@@ -540,9 +542,9 @@ def test_memory_grows_with_what_is_returned_alone(sparse_problem, diagonal):
         return beyond
 
     peak(20)
-    few, many = peak(4000), peak(8000)  # blocks are filled then
-    # At the 2.7 kB that a trajectory once took beyond its result, 4000 more would take 11 MB.
-    assert many < few + 3_000_000
+    few, many = peak(1000), peak(2000)
+    # At the 2.7 kB that a trajectory once took beyond its result, 1000 more would take 2.7 MB.
+    assert many < few + 750_000
 
 
 def test_blocks_change_no_bit(sparse_problem, diagonal, monkeypatch):

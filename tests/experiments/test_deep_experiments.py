@@ -24,7 +24,7 @@ from largestep.deep.data import Dataset
 from largestep.deep.training import presets
 from largestep.experiments import Budget
 from largestep.experiments.andriushchenko2023.glyphs import compute as glyphs
-from largestep.experiments.deep_networks import LARGE, LATE
+from largestep.experiments.deep_networks import HELD, LARGE, LATE, SMALL
 from largestep.experiments.deep_phases import best
 from largestep.experiments.extensions.compaction import compute as compaction
 from largestep.experiments.extensions.compaction_glyphs import compute as compaction_glyphs
@@ -35,6 +35,7 @@ from largestep.experiments.phases import stabilises_until_decay
 from largestep.experiments.trainings import run_all, survived
 from largestep.experiments.wortsman2023.sensitivity import compute as sensitivity
 from largestep.experiments.wortsman2023.sensitivity import show as rates
+from largestep.jobs import processes
 from largestep.store import Results
 
 VERDICTS = ("holds", "does not hold", "undecided", "not discriminating")
@@ -209,7 +210,13 @@ def test_masking_starts_with_a_collapse_that_stays():
     assert found.diverged_at == 20.0
 
 
-def test_results_do_not_depend_on_how_many_run_at_once(request):
+@pytest.fixture
+def loaded_processes(loaded, monkeypatch):
+    """Start the processes that train with everything loaded."""
+    monkeypatch.setattr(processes, "get_context", lambda _: loaded)
+
+
+def test_results_do_not_depend_on_how_many_run_at_once(loaded_processes, request):
     arguments = ("threads", Budget([0, 1], threads=2), {"a": settings()}, images(), survived)
     side_by_side = run_all(*arguments)
     request.getfixturevalue("without_processes")
@@ -278,7 +285,7 @@ def ended_from_outside(trained, job, examples):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_lost_process_is_named():
+def test_a_lost_process_is_named(loaded_processes):
     with pytest.raises(ChildProcessError, match=r"ended from outside, .*fewer --threads"):
         run_all("lost", Budget([0], threads=1), {"a": settings()}, images(), ended_from_outside)
 
@@ -355,9 +362,14 @@ def test_compaction_measures_and_draws_every_network(tiny, monkeypatch):
     chosen = compaction.schedules()
     monkeypatch.setattr(compaction, "schedules", lambda: {k: _narrow(v) for k, v in chosen.items()})
     monkeypatch.setattr(compaction, "TUNING_EPOCHS", 1)
+    every = compaction.DeepNetworks.schedules
+    monkeypatch.setattr(  # the first and the last: each costs seconds
+        compaction.DeepNetworks, "schedules", lambda *given: dict(list(every(*given).items())[::4])
+    )
     experiment = experiments.get("compaction")
     results = experiment.compute(Budget([0], quick=True, threads=1, data=Path("there")))
     assert set(results) == {"digits", "resnet18"}
+    assert results["resnet18"].schedule.values.tolist() == [SMALL, HELD]
     found = results["digits"]
     assert found.sizes == {"schedule": 7, "seed": 1, "way": 2}
     assert (found.parameters.fillna(1) <= 1).all()

@@ -6,8 +6,6 @@ import math
 import os
 import signal
 import socket
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -569,28 +567,27 @@ def test_unknown_presets_are_named(arguments, message):
         presets.training("digits", phase=0.95)
 
 
-TOGETHER = """
-import pathlib, sys, torch
-from largestep.deep.data import Dataset
-from largestep.deep.training import Training, train
-
-def run(device="cpu", out=None):
+def trained_together(out=None, **environment):
+    os.environ.update(environment)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (40, 1, 6, 6), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, 3, (40,), generator=generator)
-    data = Dataset.of("made up", images, labels, images, labels, 3)
+    made_up = Dataset.of("made up", images, labels, images, labels, 3)
     settings = Training(
-        "small_resnet", 0.1, epochs=1, batch_size=10, augment=True, label_noise=0.2,
-        optimizer_settings={"momentum": 0.5}, model_settings={"widths": (16,), "norm": "group"},
+        "small_resnet",
+        0.1,
+        epochs=1,
+        batch_size=10,
+        augment=True,
+        label_noise=0.2,
+        optimizer_settings={"momentum": 0.5},
+        model_settings={"widths": (16,), "norm": "group"},
         evaluations=2,
     )
-    return train(settings, data, device=device, out=out)
-"""
+    return train(settings, made_up, device="cpu", out=out)
 
 
-def test_two_processes_train_as_one(tmp_path):
-    script = tmp_path / "together.py"
-    script.write_text(f"{TOGETHER}\nrun(out=pathlib.Path(sys.argv[1]))")
+def test_two_processes_train_as_one(loaded, tmp_path):
     # What torchrun sets, without its own start.
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -602,19 +599,20 @@ def test_two_processes_train_as_one(tmp_path):
         "TORCHELASTIC_RUN_ID": "test",
     }
     workers = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(tmp_path / "two")],
-            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
+        loaded.Process(
+            target=trained_together,
+            args=(tmp_path / "two",),
+            kwargs={**shared, "RANK": rank, "LOCAL_RANK": rank},
+            daemon=True,
         )
         for rank in "01"
     ]
-    errors = [worker.communicate(timeout=120)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors
-    names: dict = {}
-    exec(TOGETHER, names)
-    one = names["run"]()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    one = trained_together()
     two = load_file(tmp_path / "two" / "model.safetensors")
     for name, ours in one.model.state_dict().items():
         torch.testing.assert_close(two[name], ours, rtol=1e-4, atol=1e-6)
