@@ -1,12 +1,15 @@
 """Work on threads of this process, each with BLAS on one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Event, Lock, local
+from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from largestep import _checks
 
@@ -15,7 +18,7 @@ __all__ = ["executor_or_threads", "single_blas_thread", "stopped", "thread_pool"
 _here = local()
 _lock = Lock()
 _inside = 0
-_limits: threadpool_limits | None = None
+_limits: Any = None
 
 
 @contextmanager
@@ -72,7 +75,7 @@ def single_blas_thread() -> Iterator[None]:
     global _inside, _limits
     with _lock:
         if _inside == 0:
-            _limits = threadpool_limits(1, user_api="blas")
+            _limits = _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
         _inside += 1
     try:
         yield
@@ -82,6 +85,15 @@ def single_blas_thread() -> Iterator[None]:
             if _inside == 0 and _limits is not None:
                 _limits.restore_original_limits()
                 _limits = None
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """Return what limits the libraries that are loaded; they are found anew after an import.
+
+    Finding them takes longer than a short simulation.
+    """
+    return ThreadpoolController()
 
 
 def _enter(stop: Event) -> None:
