@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+from multiprocessing import forkserver
 from pathlib import Path
 
 # Several threads on tiny networks mostly wait for each other, and share the cores with other tests;
@@ -76,6 +77,7 @@ def loaded():
             "largestep.figures.training",
         ]
     )
+    forkserver.ensure_running()  # now: the library starts processes while Ctrl-C is blocked
     return context
 
 

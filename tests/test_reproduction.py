@@ -4,6 +4,7 @@ import pytest
 
 from largestep import reproduction
 from largestep.experiments.andriushchenko2023.survival import compute as survival
+from largestep.jobs import processes
 from largestep.jobs.here import Here
 
 
@@ -27,7 +28,8 @@ def test_a_page_is_written_before_what_would_keep_it_waiting(
         assert 'id="one-dimension"' in page.read_text(encoding="utf-8")
 
 
-def test_what_is_shown_in_another_process_is_shown_alike(tmp_path, monkeypatch):
+def test_what_is_shown_in_another_process_is_shown_alike(tmp_path, monkeypatch, loaded):
+    monkeypatch.setattr(processes, "get_context", lambda _: loaded)
     names = ["one-dimension", "shrinkage"]
     for folder, seconds in (("here", 1e9), ("beside", 0.0)):
         monkeypatch.setattr(reproduction, "_SECONDS_TO_A_PROCESS", seconds)

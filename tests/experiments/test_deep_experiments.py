@@ -17,6 +17,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from largestep import experiments
+from largestep.cli import main
 from largestep.cli.app import app
 from largestep.deep import data, training
 from largestep.deep import models as deep_models
@@ -308,43 +309,46 @@ def in_session(process):
     return [line for line in listed if "Z" not in line.split()[1]]
 
 
-NARROWED = """
-from dataclasses import replace
-from largestep.cli import main
-from largestep.deep.training.presets import PRESETS
-
-PRESETS["digits"] = replace(PRESETS["digits"], epochs={0.epochs}, model_settings={0.model_settings})
-main()
-"""
+def in_a_session_of_its_own(arguments, digits, errors):
+    os.setsid()
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+    # What is narrow where it starts is narrow in the processes that train.
+    presets.PRESETS["digits"] = digits
+    sys.argv = ["largestep", *arguments]
+    main()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(number, tmp_path, narrow):
-    options = ["--quick", "--seeds", "1", "--threads", "2", "--out", str(tmp_path)]
+def test_stopped_it_leaves_neither_processes_nor_noise_and_goes_on(
+    number, tmp_path, narrow, loaded
+):
+    errors, out = tmp_path / "errors", tmp_path / "results"
+    options = ["--quick", "--seeds", "1", "--threads", "2", "--out", str(out)]
     arguments = ["reproduce", "digits", *options]
-    # What is narrow where it starts is narrow in the processes that train.
-    command = [sys.executable, "-c", NARROWED.format(presets.PRESETS["digits"]), *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = loaded.Process(
+        target=in_a_session_of_its_own, args=(arguments, presets.PRESETS["digits"], errors)
+    )
+    process.start()
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(tmp_path.glob("runs/*/.lock")):
+    while time.monotonic() < deadline and not list(out.glob("runs/*/.lock")):
         time.sleep(0.01)
     if number == signal.SIGINT:  # as a terminal would send it: to all
         os.killpg(process.pid, number)
     else:
-        process.send_signal(number)
-    errors = process.communicate(timeout=20)[1]
+        os.kill(process.pid, number)
+    process.join(timeout=20)
     while time.monotonic() < deadline and in_session(process):
         time.sleep(0.01)
     assert not in_session(process)
     if number == signal.SIGINT:
-        assert process.returncode == 130
-        *progress, last = errors.splitlines()
+        assert process.exitcode == 130
+        *progress, last = errors.read_text().splitlines()
         assert last == "Stopped. The same command takes up what is finished."
         assert all(line.startswith("digits, digits, plain, runs") for line in progress)
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, done.exception
-        assert not list(tmp_path.rglob(".checkpoint*"))
-        assert len(list(tmp_path.glob("runs/*/results.nc"))) == 5
+        assert not list(out.rglob(".checkpoint*"))
+        assert len(list(out.glob("runs/*/results.nc"))) == 5
 
 
 def test_missing_data_are_one_line(tmp_path):
