@@ -58,7 +58,8 @@ def reproduce(
     damaged ones are computed anew, with a line that says so. Figures and claims are made again when
     the results, or the code that makes them, have changed. An experiment that is broken is passed
     over with its reason. The page is written at the end, and before what would keep it waiting for
-    more than a minute.
+    more than a minute. What takes long, and deep networks, take processes beside this one: a script
+    that calls this needs its ``if __name__ == "__main__":``.
 
     Parameters
     ----------
