@@ -166,6 +166,41 @@ def test_shortcuts_do_what_predictions_and_gradients_do(network, n, rng):
         np.testing.assert_allclose(square, np.sum(network.jacobian(moved, x)[-1] ** 2), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "network", [ls.networks.DiagonalLinear(5), ls.networks.Linear(5)], ids=repr
+)
+def test_fewer_inputs_stand_for_all_where_the_network_is_linear_in_them(network, rng):
+    assert network.linear_in_inputs
+    x, theta = rng.standard_normal((12, 5)), rng.standard_normal(network.parameters)
+    r = np.linalg.qr(x, mode="r")
+    values = np.linalg.svdvals(network.jacobian(theta, x))
+    np.testing.assert_allclose(np.linalg.svdvals(network.jacobian(theta, r)), values[:5], rtol=1e-9)
+    np.testing.assert_allclose(network.predict(theta, 2.0 * x), 2.0 * network.predict(theta, x))
+
+
+def test_ranks_are_those_at_all_test_inputs(rng):
+    class Plain(ls.networks.DiagonalLinear):
+        linear_in_inputs = False
+
+    problem = ls.problems.sparse_regression(n=9, d=6, nonzeros=2, seed=0, test_points=40)
+    measures = [ls.measures.jacobian_rank((1e-1, 1e-6)), ls.measures.effective_rank()]
+    thetas = rng.standard_normal((7, 12)) * np.geomspace(1.0, 1e-8, 12)
+    for measure in measures:
+        values, plain = (
+            measure.on(kind(6), problem, thetas) for kind in (ls.networks.DiagonalLinear, Plain)
+        )
+        np.testing.assert_allclose(values, plain, rtol=1e-10)
+
+
+def test_a_network_that_is_not_linear_in_its_inputs_may_not_say_so(rng):
+    class Wrong(ls.networks.ReLU):
+        linear_in_inputs = True
+
+    network = Wrong((2, 4), biases=False)
+    with pytest.raises(ValueError, match="Wrong has linear_in_inputs, and is not linear"):
+        network.jacobian(network.initialize(rng), rng.standard_normal((3, 2)))
+
+
 def test_who_replaces_the_function_has_no_shortcuts_of_the_old_one():
     class Tilted(DiagonalLinear):
         prediction_and_gradient = tanh_neuron
@@ -175,6 +210,7 @@ def test_who_replaces_the_function_has_no_shortcuts_of_the_old_one():
 
     assert Tilted(3).stride is None
     assert Tilted(3).predictions is Tilted(3).combination is None
+    assert not Tilted(3).linear_in_inputs
     assert Named(3).stride is DiagonalLinear.stride
 
 

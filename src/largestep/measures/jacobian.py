@@ -73,4 +73,6 @@ def _cores(
     network: Network, problem: Problem, thetas: np.ndarray, points: int | None
 ) -> Iterator[np.ndarray]:
     inputs = problem.test_inputs[: points or network.parameters]
+    if network.linear_in_inputs and len(inputs) > network.inputs:
+        inputs = np.asarray(np.linalg.qr(inputs, mode="r"))
     return (network.jacobian_core(theta, inputs) for theta in thetas)

@@ -191,6 +191,8 @@ class Network(HoldsCompiled, ABC):
         ``f(theta, x, layout, workspace, h)`` and ``f(theta, x, c, layout, workspace, total)``,
         compiled for `PREDICTIONS` and `COMBINATION`, both or neither: they overwrite h with the
         h_θ(x_i), and total with Σ_i c_i ∇h_θ(x_i).
+    linear_in_inputs : whether h_θ(x) is linear in x: the Jacobian is then x times a matrix, and
+        has the same singular values at any inputs with the same Gram matrix.
 
     A subclass that replaces `prediction_and_gradient` has no shortcuts but its own.
     """
@@ -199,12 +201,15 @@ class Network(HoldsCompiled, ABC):
     stride: Callable[..., tuple[float, float]] | None = None
     predictions: Callable[..., None] | None = None
     combination: Callable[..., None] | None = None
+    linear_in_inputs: bool = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "prediction_and_gradient" in vars(cls):
             for name in {"stride", "predictions", "combination"} - vars(cls).keys():
                 setattr(cls, name, None)
+            if "linear_in_inputs" not in vars(cls):
+                cls.linear_in_inputs = False
 
     @property
     @abstractmethod
@@ -298,10 +303,18 @@ class Network(HoldsCompiled, ABC):
             compiled for its signature, or `workspace` is not an integer.
         ValueError
             If one reads or writes beyond an array, changes an array that it is only to read, or
-            leaves a part of one that it is to overwrite as it was.
+            leaves a part of one that it is to overwrite as it was; or if the network is not as
+            linear in its inputs as it says.
         """
         functions = self.prediction_and_gradient, self.stride, self.predictions, self.combination
-        identity = (functions, len(theta), len(x), self.layout, self.workspace)
+        identity = (
+            *functions,
+            self.linear_in_inputs,
+            len(theta),
+            len(x),
+            self.layout,
+            self.workspace,
+        )
         if identity in _KEEP_IN:
             return
         if (self.predictions is None) != (self.combination is None):
@@ -326,6 +339,13 @@ class Network(HoldsCompiled, ABC):
             self._rehearse("predictions", PREDICTIONS, every | rest | {"h": h}),
             self._rehearse("combination", COMBINATION, every | {"c": c} | rest | {"total": made}),
         ]
+        if self.linear_in_inputs:
+            other = one | {"x": -2.0 * x} | rest | {"gradient": made}
+            turned = self._rehearse("prediction_and_gradient", CONTRACT, other)
+            if not np.allclose(turned, -2.0 * found[0], equal_nan=True):
+                raise ValueError(
+                    f"{type(self).__name__} has linear_in_inputs, and is not linear in its inputs"
+                )
         if all(np.isfinite(values).all() for values in found):  # else it may be lost what was read
             _KEEP_IN.add(identity)
 

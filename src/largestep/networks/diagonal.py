@@ -101,6 +101,7 @@ class DiagonalLinear(Network):
 
     prediction_and_gradient = _diagonal
     stride, predictions, combination = _stride, _predictions, _combination
+    linear_in_inputs = True
 
     def __post_init__(self) -> None:
         _checks.integer_of(self, "d", at_least=1)

@@ -92,6 +92,7 @@ class Linear(Network):
 
     prediction_and_gradient = _linear
     predictions, combination = _predictions, _combination
+    linear_in_inputs = True
 
     def __post_init__(self) -> None:
         _checks.integer("d", self.d, at_least=1)
