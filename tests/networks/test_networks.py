@@ -158,10 +158,10 @@ def test_shortcuts_do_what_predictions_and_gradients_do(network, n, rng):
     np.testing.assert_allclose(total, c @ gradients, rtol=1e-12, atol=1e-12)
     if network.stride is not None:
         moved = theta.copy()
-        following, _ = network.stride(moved, x[0], c[0], x[-1], False, layout, workspace)
+        following, _ = network.stride(moved, x, 0, c[0], n - 1, False, layout, workspace)
         np.testing.assert_allclose(moved, theta + c[0] * gradients[0], rtol=1e-14, atol=1e-15)
         np.testing.assert_allclose(following, network.predict(moved, x)[-1], rtol=1e-12, atol=1e-12)
-        again, square = network.stride(moved, x[0], 0.0, x[-1], True, layout, workspace)
+        again, square = network.stride(moved, x, 0, 0.0, n - 1, True, layout, workspace)
         np.testing.assert_allclose(again, following, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(square, np.sum(network.jacobian(moved, x)[-1] ** 2), rtol=1e-12)
 
@@ -405,10 +405,10 @@ def test_every_entry_of_the_gradient_must_be_written():
 
 
 STRIDING = """
-def function(theta, x, c, following, measured, layout, workspace):
+def function(theta, x, i, c, following, measured, layout, workspace):
     {body}
-    theta[0] += c * x[0]
-    return theta[0] * following[0], following[0] ** 2
+    theta[0] += c * x[i, 0]
+    return theta[0] * x[following, 0], x[following, 0] ** 2
 """
 PREDICTING = """
 def function(theta, x, layout, workspace, h):
@@ -435,10 +435,10 @@ def shortcut(text, body, signature):
     ("name", "text", "body", "message"),
     [
         ("stride", STRIDING, "theta[1] = 7.0", "stride of Wrong writes beyond the 1 .* of theta"),
-        ("stride", STRIDING, "following[0] = 7.0", "stride of Wrong must not write to following"),
-        ("stride", STRIDING, "theta[0] += x[1]", "stride of Wrong reads beyond"),
-        ("stride", STRIDING, "theta[0] += x[1] if measured else 0.0", "stride of Wrong reads"),
-        ("stride", STRIDING, "theta[0] += 0.0 if measured else x[1]", "stride of Wrong reads"),
+        ("stride", STRIDING, "x[following, 0] = 7.0", "stride of Wrong must not write to x"),
+        ("stride", STRIDING, "theta[0] += x[3, 0]", "stride of Wrong reads beyond"),
+        ("stride", STRIDING, "theta[0] += x[3, 0] if measured else 0.0", "stride of Wrong reads"),
+        ("stride", STRIDING, "theta[0] += 0.0 if measured else x[3, 0]", "stride of Wrong reads"),
         ("predictions", PREDICTING, "h[3] = 1.0", "writes beyond the 3 entries of h"),
         ("predictions", PREDICTING, "x[0, 0] = 7.0", "must not write to x"),
         ("predictions", "def function(theta, x, layout, workspace, h): pass", "", r"write h\[0\]"),

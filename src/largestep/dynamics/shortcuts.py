@@ -30,7 +30,7 @@ def descend_alone(  # type: ignore[no-untyped-def]
     i, coefficient = 0, 0.0
     for k in range(step_sizes.shape[0]):
         before, i = i, order[k, 0]
-        h, square = stride(theta, x[before], coefficient, x[i], capped, layout, workspace)
+        h, square = stride(theta, x, before, coefficient, i, capped, layout, workspace)
         if mark < marks.shape[0] and marks[mark] == k:
             keep(theta, snapshots[mark])
             mark += 1
@@ -47,7 +47,7 @@ def descend_alone(  # type: ignore[no-untyped-def]
             reach = step_sizes[k] * (weight * bend * square)
             if reach > cap:
                 coefficient *= cap / reach
-    stride(theta, x[i], coefficient, x[i], False, layout, workspace)
+    stride(theta, x, i, coefficient, i, False, layout, workspace)
     if mark < marks.shape[0]:
         keep(theta, snapshots[mark])
     return step_sizes.shape[0]

@@ -59,7 +59,7 @@ CONTRACT = types.float64(_VECTOR, _VECTOR, _LAYOUT, _VECTOR, _VECTOR)
 
 # What a network may offer beside it; `Network` says what they do.
 STRIDE = types.UniTuple(types.float64, 2)(
-    _VECTOR, _VECTOR, types.float64, _VECTOR, types.boolean, _LAYOUT, _VECTOR
+    _VECTOR, _MATRIX, types.int64, types.float64, types.int64, types.boolean, _LAYOUT, _VECTOR
 )
 PREDICTIONS = types.void(_VECTOR, _MATRIX, _LAYOUT, _VECTOR, _VECTOR)
 COMBINATION = types.void(_VECTOR, _MATRIX, _VECTOR, _LAYOUT, _VECTOR, _VECTOR)
@@ -183,10 +183,10 @@ class Network(HoldsCompiled, ABC):
     ----------
     prediction_and_gradient : the function made by `networks.compiled`.
     stride : None, or a shortcut that dynamics take where it fits,
-        ``f(theta, x, c, following, measured, layout, workspace) -> (h, square)``, compiled for
-        `STRIDE`: moves theta by c ∇h_θ(x), in place, and returns h of the new θ at the following
-        input, and ‖∇h‖² there if that is to be measured, else any number. It pays where a gradient
-        needs no pass over θ before it.
+        ``f(theta, x, i, c, following, measured, layout, workspace) -> (h, square)``, compiled for
+        `STRIDE`: moves theta by c ∇h_θ(x_i), in place, and returns h of the new θ at the input
+        whose index follows, and ‖∇h‖² there if that is to be measured, else any number. It pays
+        where a gradient needs no pass over θ before it.
     predictions, combination : None, or shortcuts for all examples at once,
         ``f(theta, x, layout, workspace, h)`` and ``f(theta, x, c, layout, workspace, total)``,
         compiled for `PREDICTIONS` and `COMBINATION`, both or neither: they overwrite h with the
@@ -332,7 +332,7 @@ class Network(HoldsCompiled, ABC):
                 self._rehearse(
                     "stride",
                     STRIDE,
-                    one | {"c": 0.5, "following": x, "measured": measured} | rest,
+                    every | {"i": 0, "c": 0.5, "following": 2, "measured": measured} | rest,
                 )
                 for measured in (True, False)
             ),

@@ -42,20 +42,21 @@ def _rounded(a, b):  # type: ignore[no-untyped-def]
 
 
 @compile_cached(STRIDE)
-def _stride(theta, x, c, following, measured, layout, workspace):  # type: ignore[no-untyped-def]
+def _stride(theta, x, i, c, following, measured, layout, workspace):  # type: ignore[no-untyped-def]
     # Up to rounding a step along the gradient that `_diagonal` writes: on processors with AVX2 the
     # bits were the same, on one with AVX-512 they were not.
-    d = x.shape[0]
+    d = x.shape[1]
     u, v = theta[:d], theta[d:]
+    here, there = x[i], x[following]
     h, square = 0.0, 0.0
     for j in range(d):
-        moved_u = u[j] + c * _rounded(x[j], v[j])
-        moved_v = v[j] + c * _rounded(x[j], u[j])
+        moved_u = u[j] + c * _rounded(here[j], v[j])
+        moved_v = v[j] + c * _rounded(here[j], u[j])
         u[j], v[j] = moved_u, moved_v
-        slope_v = _rounded(following[j], moved_u)
+        slope_v = _rounded(there[j], moved_u)
         h += slope_v * moved_v
         if measured:
-            slope_u = following[j] * moved_v
+            slope_u = there[j] * moved_v
             square += slope_u * slope_u + slope_v * slope_v
     return h, square
 
