@@ -5,6 +5,7 @@ An experiment's folder holds `results.nc`; `claims.json` and the figures, made f
 alone.
 """
 
+import os
 import platform
 import sys
 import time
@@ -35,6 +36,7 @@ CONFIRMED = "confirmed"
 """The folder, among those of the experiments, of their results on fresh seeds."""
 
 _SECONDS_TO_A_PAGE = 60.0
+_SECONDS_TO_SHOW = 2.0
 _SECONDS_TO_A_PROCESS = 5.0
 """What a process takes to start, and more: beside what takes less, nothing is won by one."""
 
@@ -91,9 +93,10 @@ def reproduce(
     if confirm:
         frozen.refuse_changed(chosen)
     with _files.exclusive(_files.prepare_folder(out)), ExitStack() as stack:
-        showing = _Showing(stack)
+        showing = _Showing(stack, threads or os.cpu_count() or 1)
         unseen, written = False, time.monotonic()
-        for experiment, confirming in product(chosen, (False, True) if confirm else (False,)):
+        every = list(product(chosen, (False, True) if confirm else (False,)))
+        for number, (experiment, confirming) in enumerate(every):
             first = frozen.FIRST_SEED if confirming else 0
             parent = out / CONFIRMED if confirming else out
             budget = Budget(
@@ -109,22 +112,21 @@ def reproduce(
             _files.clear(folder)
             try:
                 state = _State.read(experiment, folder, pictures=not confirming)
-                if only_figures:
-                    state.show()
+                computes = not only_figures and not state.has_results(budget)
+                if not computes and not only_figures and state.is_shown():
                     continue
-                if state.has_results(budget):
-                    state.show_what_has_changed()
-                    continue
-                taking = experiment.seconds / 10 if quick else experiment.seconds
-                waiting = time.monotonic() - written + taking
-                if unseen and waiting > _SECONDS_TO_A_PAGE:
+                taking = (len(every) - number) * _SECONDS_TO_SHOW
+                if computes:
+                    taking = experiment.seconds / 10 if quick else experiment.seconds
+                if unseen and time.monotonic() - written + taking > _SECONDS_TO_A_PAGE:
                     showing.finish()
                     page = _report(out)
                     if progress:
                         print(f"{page} shows what is finished so far", file=sys.stderr)
                     unseen, written = False, time.monotonic()
                 showing.beside(taking)
-                state.compute(budget)
+                if computes:
+                    state.compute(budget)
                 showing.latest, unseen = state, True
             except (ImportError, SyntaxError) as error:
                 showing.leave_out(experiment, error)
@@ -196,10 +198,9 @@ class _State:
         """Return whether the results are as they would be computed now."""
         return self.config.get("key") == self.key(budget) and self._whole("results.nc")
 
-    def show_what_has_changed(self) -> None:
-        """Check and draw the stored results again if that would give something else."""
-        if self.config.get("shown") != self._shown() or not all(map(self._whole, self._made())):
-            self.show()
+    def is_shown(self) -> bool:
+        """Return whether claims and figures are as they would be made of the stored results now."""
+        return self.config.get("shown") == self._shown() and all(map(self._whole, self._made()))
 
     def compute(self, budget: Budget) -> None:
         """Compute the results, or take up those of a run that ended before it showed them."""
@@ -266,16 +267,16 @@ class _State:
 
 
 class _Showing:
-    """Shows results that are computed, in a process of its own beside what takes long.
+    """Shows results that are there, in processes of their own beside what takes long.
 
     Attributes
     ----------
-    latest : what is computed, and shown neither here nor there yet.
+    latest : what is there, and shown neither here nor elsewhere yet.
     broken : the experiments that were left out.
     """
 
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
+    def __init__(self, stack: ExitStack, processes: int) -> None:
+        self._stack, self._processes = stack, processes
         self._pool: Executor | None = None
         self._elsewhere: list[tuple[Experiment, Future[None]]] = []
         self.latest: _State | None = None
@@ -288,7 +289,7 @@ class _Showing:
             self._show_here()
             return
         if self._pool is None:
-            self._pool = self._stack.enter_context(process_pool(1))
+            self._pool = self._stack.enter_context(process_pool(self._processes))
         self.latest = None
         shown = self._pool.submit(_show, state.experiment.name, state.folder, state.pictures)
         self._elsewhere.append((state.experiment, shown))
