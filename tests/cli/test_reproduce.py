@@ -14,13 +14,13 @@ from largestep import _files, store
 from largestep.experiments import frozen
 from largestep.reproduction import report, reproduce
 
-QUICK = ["reproduce", "diagonal", "--quick", "--seeds", 3, "--out"]
+QUICK = ["reproduce", "shrinkage", "--quick", "--seeds", 3, "--out"]
 
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
-    reproduce(["diagonal"], out, quick=True, seeds=3)
+    reproduce(["shrinkage"], out, quick=True, seeds=3)
     return out
 
 
@@ -52,7 +52,7 @@ def times(folder):
 
 
 def test_reproduce_writes_everything(reproduced):
-    folder = reproduced / "diagonal"
+    folder = reproduced / "shrinkage"
     assert {p.name for p in folder.iterdir()} == {
         "results.nc",
         "figure.png",
@@ -77,7 +77,7 @@ def test_the_page_stands_alone(reproduced):
     asked_for = re.findall(r"(?:src|srcset|action|poster)=\"(?!data:)|url\((?!%23)|@import", page)
     assert not asked_for
     assert re.findall(r"<link[^>]*>", page) == ['<link rel="icon" href="data:,">']
-    assert "Diagonal linear networks" in page
+    assert "Noise that shrinks" in page
     assert "A quick look" in page
     # Where there are no results of it, it is said.
     assert "ResNet-18 on CIFAR-10" in page
@@ -101,9 +101,9 @@ def test_the_page_names_what_is_broken_and_shows_the_rest(
     two_reproduced, reproduced, tmp_path, largestep
 ):
     shutil.copytree(two_reproduced, tmp_path, dirs_exist_ok=True)
-    shutil.copytree(reproduced / "diagonal", tmp_path / "diagonal")
+    shutil.copytree(reproduced / "shrinkage", tmp_path / "shrinkage")
     (tmp_path / "surface" / "config.json").write_text('{"files": {"results.nc"')
-    old = tmp_path / "diagonal"
+    old = tmp_path / "shrinkage"
     (old / "claims.json").write_text('[{"claim": "It was so.", "verdict": "holds"}]')
     config = _files.read_json(old / "config.json", sealed=True)
     config["files"]["claims.json"] = _files.digest(old / "claims.json")
@@ -145,15 +145,15 @@ def test_what_an_older_version_checked_is_left_out_of_the_page(surface):
 
 
 def test_with_nothing_to_do_nothing_is_touched_or_loaded(reproduced, process):
-    before = times(reproduced / "diagonal")
+    before = times(reproduced / "shrinkage")
     again = process(*QUICK, reproduced)
     assert again.returncode == 0
     assert again.stderr == ""
-    assert times(reproduced / "diagonal") == before
+    assert times(reproduced / "shrinkage") == before
 
 
 def test_damaged_results_are_computed_again(reproduced, largestep):
-    stored = reproduced / "diagonal" / "results.nc"
+    stored = reproduced / "shrinkage" / "results.nc"
     whole, before = stored.read_bytes(), store.load(stored)[0]
     stored.write_bytes(whole[:1000])
     mended = largestep(*QUICK, reproduced)
@@ -163,7 +163,7 @@ def test_damaged_results_are_computed_again(reproduced, largestep):
 
 
 def test_a_flipped_bit_in_results_is_noticed(reproduced, largestep):
-    stored = reproduced / "diagonal" / "results.nc"
+    stored = reproduced / "shrinkage" / "results.nc"
     whole = bytearray(stored.read_bytes())
     whole[len(whole) // 2] ^= 1
     stored.write_bytes(whole)
@@ -176,18 +176,18 @@ def test_a_flipped_bit_in_results_is_noticed(reproduced, largestep):
 
 @pytest.mark.parametrize("lost", ["figure.png", "figure.svg", "claims.json"])
 def test_what_is_lost_is_made_again_from_the_results(reproduced, largestep, lost):
-    before = times(reproduced / "diagonal")
-    content = (reproduced / "diagonal" / lost).read_bytes()
-    (reproduced / "diagonal" / lost).unlink()
+    before = times(reproduced / "shrinkage")
+    content = (reproduced / "shrinkage" / lost).read_bytes()
+    (reproduced / "shrinkage" / lost).unlink()
     assert largestep(*QUICK, reproduced).returncode == 0
-    assert (reproduced / "diagonal" / lost).read_bytes() == content
-    assert times(reproduced / "diagonal")["results.nc"] == before["results.nc"]
+    assert (reproduced / "shrinkage" / lost).read_bytes() == content
+    assert times(reproduced / "shrinkage")["results.nc"] == before["results.nc"]
 
 
 def test_figures_are_redrawn_without_computing(reproduced, largestep):
-    figure = reproduced / "diagonal" / "figure.png"
+    figure = reproduced / "shrinkage" / "figure.png"
     figure.unlink()
-    redrawn = largestep("reproduce", "diagonal", "--only-figures", "--out", reproduced)
+    redrawn = largestep("reproduce", "shrinkage", "--only-figures", "--out", reproduced)
     assert redrawn.returncode == 0
     assert figure.exists()
     assert redrawn.stderr == ""
@@ -197,7 +197,7 @@ def test_figures_are_redrawn_without_computing(reproduced, largestep):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, largestep):
     tmp_path.chmod(0o500)
-    failed = largestep("reproduce", "diagonal", "--out", tmp_path / "results")
+    failed = largestep("reproduce", "shrinkage", "--out", tmp_path / "results")
     tmp_path.chmod(0o700)
     assert failed.returncode == 1
     assert "cannot write to the folder" in failed.stderr
@@ -219,7 +219,7 @@ def test_an_interrupted_run_stops_at_once_and_leaves_no_litter(tmp_path):
             "-c",
             AT_ONCE,
             "reproduce",
-            "diagonal",
+            "shrinkage",
             "--seeds",
             "400",
             "--out",
@@ -229,7 +229,7 @@ def test_an_interrupted_run_stops_at_once_and_leaves_no_litter(tmp_path):
         text=True,
     )
     # The first line of progress tells that trajectories run.
-    assert "diagonal" in process.stderr.readline()
+    assert "shrinkage" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
