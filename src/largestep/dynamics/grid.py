@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
@@ -16,6 +16,7 @@ from largestep.dynamics.recipe import Recipe
 from largestep.dynamics.simulation import simulate
 from largestep.jobs.here import Here
 from largestep.measures.base import Measure
+from largestep.networks.base import Network
 from largestep.problems import Problem
 
 __all__ = ["Grid", "ends"]
@@ -130,9 +131,14 @@ def ends(grid: Grid, numbers: np.ndarray) -> np.ndarray:
     """Return how some trajectories end, as rows with a field for each variable."""
     rows = []
     record = np.unique(np.linspace(0, grid.steps, 81).astype(int))
-    # Of all but the training loss, which has a plateau, the end is what counts.
-    at_end = len(record)
-    measures = [m if m.name == "train_loss" else replace(m, every=at_end) for m in grid.measures]
+    # Of all but the training loss, which has a plateau, the end is what counts. (What takes stacks
+    # costs little at the start too, and rounds otherwise if it is given fewer.)
+    measures = [
+        m
+        if m.name == "train_loss"
+        else replace(m, every=len(record), function=m.function if m.stacks else partial(_last, m))
+        for m in grid.measures
+    ]
     # What differs in its schedule alone is simulated together.
     together = groupby(grid.cells(numbers), lambda found: (found[0].others, found[1]))
     for (_, seeds), alike in together:
@@ -155,6 +161,14 @@ def ends(grid: Grid, numbers: np.ndarray) -> np.ndarray:
         )
         rows.append(_rows(runs, [grid.large_step_phase(cell) for cell in cells]))
     return np.concatenate(rows)
+
+
+def _last(measure: Measure, network: Network, problem: Problem, thetas: np.ndarray) -> np.ndarray:
+    """Return a measure of the last of some parameters, and NaN of the others."""
+    values = measure.on(network, problem, thetas[..., -1:, :])
+    others = [(0, 0)] * values.ndim
+    others[thetas.ndim - 2] = (thetas.shape[-2] - 1, 0)
+    return np.pad(values, others, constant_values=np.nan)
 
 
 def _rows(runs: xr.Dataset, phases: Sequence[float]) -> np.ndarray:

@@ -57,7 +57,9 @@ def _ranks(
     thetas: np.ndarray,
 ) -> np.ndarray:
     ranks = np.empty((len(thetas), len(tolerances)))
-    for row, core in zip(ranks, _cores(network, problem, thetas, points), strict=True):
+    decomposed = tolerances.min() < rank.LEAST_BY_SQUARES  # else it costs more than it spares
+    cores = _cores(network, problem, thetas, points, decomposed)
+    for row, core in zip(ranks, cores, strict=True):
         row[:] = rank.count_above(core, tolerances)
     return ranks if several else ranks[:, 0]
 
@@ -65,14 +67,15 @@ def _ranks(
 def _effective_ranks(
     points: int | None, network: Network, problem: Problem, thetas: np.ndarray
 ) -> np.ndarray:
-    cores = _cores(network, problem, thetas, points)
+    cores = _cores(network, problem, thetas, points, True)
     return np.array([rank.effective_rank(core) for core in cores])
 
 
 def _cores(
-    network: Network, problem: Problem, thetas: np.ndarray, points: int | None
+    network: Network, problem: Problem, thetas: np.ndarray, points: int | None, decomposed: bool
 ) -> Iterator[np.ndarray]:
+    """Yield a matrix with the singular values of the Jacobian at each of the parameters."""
     inputs = problem.test_inputs[: points or network.parameters]
-    if network.linear_in_inputs and len(inputs) > network.inputs:
+    if decomposed and network.linear_in_inputs and len(inputs) > network.inputs:
         inputs = np.asarray(np.linalg.qr(inputs, mode="r"))
     return (network.jacobian_core(theta, inputs) for theta in thetas)

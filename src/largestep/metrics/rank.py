@@ -15,7 +15,7 @@ __all__ = ["effective_rank", "jacobian_rank", "nonzero_coordinates", "singular_v
 Array = Any
 """A NumPy array or a PyTorch tensor, on any device; results stay in its library."""
 
-_LEAST_BY_SQUARES = 1e-5
+LEAST_BY_SQUARES = 1e-5
 """Singular values above this share of the largest can be told by their squares, which cost a third:
 those of a product of the matrix with itself."""
 _SMALLEST_SQUARE = 1e-200
@@ -95,7 +95,7 @@ def count_above(jacobian: np.ndarray, shares: np.ndarray) -> np.ndarray:
         If the Jacobian is empty, or holds NaN or infinity.
     """
     matrix = _checked("jacobian", jacobian)[1].astype(np.float64, copy=False)
-    if shares.min() >= _LEAST_BY_SQUARES:
+    if shares.min() >= LEAST_BY_SQUARES:
         wide = matrix.shape[0] < matrix.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):
             gram = matrix @ matrix.T if wide else matrix.T @ matrix
