@@ -118,7 +118,8 @@ def reproduce(
                 taking = (len(every) - number) * _SECONDS_TO_SHOW
                 if computes:
                     taking = experiment.seconds / 10 if quick else experiment.seconds
-                if unseen and time.monotonic() - written + taking > _SECONDS_TO_A_PAGE:
+                waiting = time.monotonic() - written + taking
+                if computes and unseen and waiting > _SECONDS_TO_A_PAGE:
                     showing.finish()
                     page = _report(out)
                     if progress:

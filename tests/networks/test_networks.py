@@ -192,13 +192,25 @@ def test_ranks_are_those_at_all_test_inputs(rng):
         np.testing.assert_allclose(values, plain, rtol=1e-10)
 
 
+@compiled
+def middle(theta, x, layout, workspace, gradient):
+    gradient[0] = 2.0 * theta[0] * np.median(x)
+    return theta[0] ** 2 * np.median(x)
+
+
 def test_a_network_that_is_not_linear_in_its_inputs_may_not_say_so(rng):
     class Wrong(ls.networks.ReLU):
         linear_in_inputs = True
 
-    network = Wrong((2, 4), biases=False)
-    with pytest.raises(ValueError, match="Wrong has linear_in_inputs, and is not linear"):
-        network.jacobian(network.initialize(rng), rng.standard_normal((3, 2)))
+    class Median(ls.networks.Network):  # odd and homogeneous, and all zeros where it starts
+        inputs, parameters, prediction_and_gradient, linear_in_inputs = 3, 1, middle, True
+
+        def initialize(self, rng):
+            return np.zeros(1)
+
+    for network in (Wrong((3, 4), biases=False), Median()):
+        with pytest.raises(ValueError, match="has linear_in_inputs, and is not linear"):
+            network.jacobian(network.initialize(rng), rng.standard_normal((3, 3)))
 
 
 def test_who_replaces_the_function_has_no_shortcuts_of_the_old_one():

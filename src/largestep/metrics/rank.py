@@ -73,10 +73,10 @@ def jacobian_rank(jacobian: Array, relative_tolerance: float = 1e-4) -> Array:
     xp, jacobian = _checked("jacobian", jacobian)
     if is_numpy_namespace(xp):
         stack = jacobian.reshape(-1, *jacobian.shape[-2:])
-        ranks = [count_above(one, np.array([tolerance]))[0] for one in stack]
+        ranks = [_counted(one, np.array([tolerance]))[0] for one in stack]
         rank = np.reshape(ranks, jacobian.shape[:-2]).astype(np.int64)
     else:
-        values = _singular_values("jacobian", jacobian)
+        values = _decomposed("jacobian", xp, jacobian)
         rank = xp.sum(values > tolerance * values[..., :1], axis=-1)
     return int(rank) if rank.ndim == 0 else rank
 
@@ -94,7 +94,11 @@ def count_above(jacobian: np.ndarray, shares: np.ndarray) -> np.ndarray:
     ValueError
         If the Jacobian is empty, or holds NaN or infinity.
     """
-    matrix = _checked("jacobian", jacobian)[1].astype(np.float64, copy=False)
+    return _counted(_checked("jacobian", jacobian)[1], shares)
+
+
+def _counted(jacobian: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    matrix = jacobian.astype(np.float64, copy=False)
     if shares.min() >= LEAST_BY_SQUARES:
         wide = matrix.shape[0] < matrix.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -107,7 +111,7 @@ def count_above(jacobian: np.ndarray, shares: np.ndarray) -> np.ndarray:
             rounding = 8.0 * max(matrix.shape) * np.finfo(np.float64).eps * scale
             if (np.abs(squares - bounds) > rounding).all():
                 return np.sum(squares > bounds, axis=1)
-    values = _singular_values("jacobian", matrix)
+    values = _decomposed("jacobian", np, matrix)
     return np.sum(values > shares[:, np.newaxis] * values[0], axis=1)
 
 
@@ -182,7 +186,10 @@ def _checked(name: str, matrix: Array) -> tuple[Any, Array]:
 
 
 def _singular_values(name: str, matrix: Array) -> Array:
-    xp, matrix = _checked(name, matrix)
+    return _decomposed(name, *_checked(name, matrix))
+
+
+def _decomposed(name: str, xp: Any, matrix: Array) -> Array:
     if is_numpy_namespace(xp):
         stack = matrix.reshape(-1, *matrix.shape[-2:])
         values = np.stack([_lapack_singular_values(one) for one in stack])

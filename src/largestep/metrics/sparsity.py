@@ -169,7 +169,7 @@ def distinct_shares(stack: np.ndarray, threshold: float) -> np.ndarray:
 
     Parameters
     ----------
-    stack : (k, n, m) activations in float64, none negative.
+    stack : (k, n, m) activations; those of ReLUs are not negative.
     threshold : the correlation's; each input's features are divided by their norm.
 
     Raises
@@ -178,7 +178,7 @@ def distinct_shares(stack: np.ndarray, threshold: float) -> np.ndarray:
         As `feature_sparsity`.
     """
     k, n, m = stack.shape
-    if n == 1 or not np.isfinite(stack).all():
+    if n == 1 or not ((stack >= 0.0) & (stack < np.inf)).all():
         each = (feature_sparsity(features, threshold, normalize=True) for features in stack)
         return np.array([found.distinct for found in each])
     shares = np.empty(k)

@@ -340,14 +340,29 @@ class Network(HoldsCompiled, ABC):
             self._rehearse("combination", COMBINATION, every | {"c": c} | rest | {"total": made}),
         ]
         if self.linear_in_inputs:
-            other = one | {"x": -2.0 * x} | rest | {"gradient": made}
-            turned = self._rehearse("prediction_and_gradient", CONTRACT, other)
-            if not np.allclose(turned, -2.0 * found[0], equal_nan=True):
-                raise ValueError(
-                    f"{type(self).__name__} has linear_in_inputs, and is not linear in its inputs"
-                )
+            self._check_linear(one | rest | {"gradient": made})
         if all(np.isfinite(values).all() for values in found):  # else it may be lost what was read
             _KEEP_IN.add(identity)
+
+    def _check_linear(self, arguments: dict[str, Any]) -> None:
+        """Raise ValueError if h and ∇h are not linear in x, away from where θ starts too."""
+        theta, x = arguments["theta"], arguments["x"]
+        moved = theta + np.cos(np.arange(1.0, len(theta) + 1.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            other = np.cos(np.arange(2.0, len(x) + 2.0)) * (1.0 + np.abs(x).max())
+            here, there, both = (
+                self._rehearse(
+                    "prediction_and_gradient", CONTRACT, arguments | {"theta": moved, "x": inputs}
+                )
+                for inputs in (x, other, other - 2.0 * x)
+            )
+            size = np.abs(here).max() + np.abs(there).max()
+            off = np.abs(both - (there - 2.0 * here)).max()
+        # What is not finite tells nothing.
+        if np.isfinite([size, off]).all() and off > 1e-9 * size:
+            raise ValueError(
+                f"{type(self).__name__} has linear_in_inputs, and is not linear in its inputs"
+            )
 
     def _rehearse(self, role: str, signature: Any, arguments: dict[str, Any]) -> np.ndarray:
         """Call a compiled function twice, with other things beside its arrays.
