@@ -30,7 +30,10 @@ SETTINGS = {
 
 
 def test_a_cell_is_the_end_of_its_own_simulation(diagonal, sparse_problem):
-    plane = sweep(diagonal, sparse_problem, **SETTINGS, fixed={"factor": 4.0})
+    # Measures that are given all trajectories at once, and one that is not, of several thresholds.
+    measure = ["train_loss", "test_loss", jacobian_rank((0.5, 1e-4)), "effective_rank"]
+    settings = {**SETTINGS, "measure": measure, "fixed": {"factor": 4.0}}
+    plane = sweep(diagonal, sparse_problem, **settings)
     assert plane.test_loss.dims == ("step_size", "decay_at", "seed")
     runs = ls.simulate(
         diagonal,
@@ -39,11 +42,13 @@ def test_a_cell_is_the_end_of_its_own_simulation(diagonal, sparse_problem):
         decay(0.2, factor=4.0, at=0.5),
         steps=200,
         seeds=[0, 3],
-        measure=["train_loss", "test_loss"],
+        measure=measure,
         record=np.unique(np.linspace(0, 200, 81).astype(int)),
     ).isel(schedule=0)
     cell = plane.sel(step_size=0.2, decay_at=0.5)
-    np.testing.assert_array_equal(cell.test_loss, runs.test_loss.isel(step=-1))
+    for name in ("test_loss", "jacobian_rank", "effective_rank"):
+        np.testing.assert_array_equal(cell[name], runs[name].isel(step=-1))
+    assert not (cell.effective_rank == runs.effective_rank.isel(step=0)).any()
     phase = runs.train_loss.sel(step=slice(50, 99)).median("step")
     np.testing.assert_array_equal(cell.plateau_loss, phase)
     assert plane.sel(step_size=3.0, decay_at=0.5).diverged_at.notnull().all()

@@ -62,7 +62,8 @@ def test_a_stack_is_measured_in_parts_and_its_errors_name_the_unit(rng, monkeypa
     monkeypatch.setattr(sparsity, "_STACK_BYTES", 8 * 5 * 6 * 2)
     np.testing.assert_array_equal(sparsity.distinct_shares(stack, 0.9), whole)
     assert sparsity.distinct_shares(stack[:0], 0.9).shape == (0,)
-    below = stack - 0.4  # units that are dead, and vary
+    below = stack + 0.1
+    below[:, :, -1] = -2.0 * below[:, :, 0]  # dead, and correlated with one that lives
     each = [feature_sparsity(layer, 0.9, normalize=True).distinct for layer in below]
     np.testing.assert_array_equal(sparsity.distinct_shares(below, 0.9), each)
     stack[4, 3, 2] = np.nan
